@@ -149,6 +149,11 @@ class Graph:
     nodes: tuple[Node, ...]
     source: str = ""
 
+    def __str__(self) -> str:
+        from crystalc.text import render  # text.py imports this module
+
+        return render(self)
+
     def __iter__(self) -> Iterator[tuple[int, Node]]:
         return iter(enumerate(self.nodes))
 
