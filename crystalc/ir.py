@@ -213,13 +213,15 @@ class Builder:
         elem: Element,
         loc: Loc,
         active: NDArray[np.bool_] | None = None,
+        role: str = "other",
     ) -> int:
         """Append a constant (stored as float64 or int64) and return its id."""
         dtype = np.float64 if isinstance(elem, FloatType) else np.int64
         array = np.ascontiguousarray(value, dtype=dtype)
         array.setflags(write=False)
         mask = active if active is not None and bool(active.any()) else None
-        return self.add(Node(Op.CONST, (), TensorType(array.shape, elem), loc, {}, array, mask))
+        type_ = TensorType(array.shape, elem)
+        return self.add(Node(Op.CONST, (), type_, loc, {"role": role}, array, mask))
 
     def graph(self) -> Graph:
         """The finished graph."""

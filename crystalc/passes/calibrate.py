@@ -1,0 +1,77 @@
+"""Choosing binary points and scales from sample values. Pure functions of NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.ir import FixedType
+
+Array = NDArray[Any]
+
+FRAC_LIMIT = 30
+MULTIPLIER_BITS = 15
+SHIFT_LIMIT = 46
+
+
+def to_fixed(x: Array, elem: FixedType) -> NDArray[np.int64]:
+    """Real ``x`` as integers of ``elem``: round half up, then saturate."""
+    scaled = np.floor(np.asarray(x, dtype=np.float64) * 2.0**elem.frac + 0.5)
+    return np.clip(scaled, elem.low, elem.high).astype(np.int64)
+
+
+def to_real(q: Array, elem: FixedType) -> NDArray[np.float64]:
+    """The real numbers that the integers ``q`` of ``elem`` stand for."""
+    return np.asarray(q, dtype=np.float64) * 2.0**-elem.frac
+
+
+def best_type(samples: Array, width: int, signed: bool | None = None) -> FixedType:
+    """The ``width``-bit type whose rounding and clipping error on ``samples`` is least (squares).
+
+    Unsigned when no sample is negative, unless ``signed`` says otherwise.
+    """
+    is_signed = bool(samples.min() < 0) if signed is None else signed
+    largest = float(np.abs(samples).max())
+    exact = _no_clip(largest, width - int(is_signed))
+    candidates = [FixedType(is_signed, width, min(exact + k, FRAC_LIMIT)) for k in range(4)]
+    errors = [np.square(to_real(to_fixed(samples, t), t) - samples).sum() for t in candidates]
+    return candidates[int(np.argmin(errors))]
+
+
+def covering_type(samples: Array, width: int) -> FixedType:
+    """The finest signed ``width``-bit type that holds every sample without clipping."""
+    largest = float(np.abs(samples).max())
+    frac = min(_no_clip(largest, width - 1), FRAC_LIMIT)
+    fits = to_real(np.array([(1 << (width - 1)) - 1]), FixedType(True, width, frac))[0] >= largest
+    return FixedType(True, width, frac if fits else frac - 1)
+
+
+def _no_clip(largest: float, bits: int) -> int:
+    """Largest frac for which ``largest`` < 2**(bits - frac)."""
+    if largest <= 0:
+        return bits
+    return bits - int(np.floor(np.log2(largest))) - 1
+
+
+def row_scale(w: Array, axis: int, width: int) -> Array:
+    """Scale per row (reduced over ``axis``) that puts the largest weight at the end of the range.
+
+    Rows of zeros get scale 1.
+    """
+    most = np.abs(w).max(axis=axis)
+    return np.where(most > 0, most, 1.0) / ((1 << (width - 1)) - 1)
+
+
+def round_half_up(x: Array) -> NDArray[np.int64]:
+    """floor(x + 1/2) as int64."""
+    return np.floor(np.asarray(x, dtype=np.float64) + 0.5).astype(np.int64)
+
+
+def multipliers(ratio: Array) -> tuple[NDArray[np.int64], int]:
+    """Integers ``m`` of 15 bits and one ``shift`` with m * 2**-shift closest to ``ratio`` > 0."""
+    most = float(np.abs(ratio).max())
+    shift = MULTIPLIER_BITS - 1 - int(np.floor(np.log2(most))) if most > 0 else 1
+    shift = int(np.clip(shift, 1, SHIFT_LIMIT))
+    return round_half_up(np.asarray(ratio) * 2.0**shift), shift

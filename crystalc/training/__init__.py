@@ -1,0 +1,1 @@
+"""Training of crystals: data, growth, freezing, and a plain loop around them."""

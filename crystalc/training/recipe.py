@@ -1,0 +1,87 @@
+"""Every number that decides a training run, in one frozen value, and the defaults per data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crystalc.checkpoint import Activation, Kernel, Metric
+from crystalc.diagnostics import Diagnostic, refuse
+from crystalc.diagnostics import CompileError as _CompileError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train one crystal. Shares and ``*_start`` / ``*_end`` are fractions in 0..1."""
+
+    # model
+    neurons: int = 64
+    kernel: Kernel = "gauss"
+    activation: Activation | None = None
+    metric: Metric = "l2"
+    normalized: bool = False
+    projection: int = 0  # dimensions of a linear layer in front; 0 = none, x is used as it is
+    hidden: int = 0  # outputs of the field below a linear head; 0 = no head, values are logits
+    # optimisation
+    epochs: int = 80
+    batch: int = 64
+    lr: float = 0.01
+    schedule: str = "onecycle"
+    gain: float = 1.0  # the field's output is scaled by this; folded into the values when saved
+    noise: float = 0.0  # standard deviation of the noise added to training inputs
+    # growth
+    start_share: float = 0.25  # share of the neurons that are there at birth
+    grow_end: float = 0.4  # growth is over at this share of the epochs
+    # freezing
+    frozen: float = 0.72  # share of the neurons that the schedule may freeze
+    freeze_start: float = 0.5
+    freeze_end: float = 0.85
+    calm: float = 0.02  # a neuron is calm below this movement per epoch (in data radii)
+    # stopping
+    patience: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = [Diagnostic(text) for bad, text in self._rules() if bad]
+        if problems:
+            raise _CompileError(*problems)
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        shares = ("start_share", "grow_end", "frozen", "freeze_start", "freeze_end")
+        outside = [n for n in shares if not 0 <= getattr(self, n) <= 1]
+        counts = [n for n in ("neurons", "epochs", "batch", "patience") if getattr(self, n) < 1]
+        sizes = [n for n in ("projection", "hidden", "seed") if getattr(self, n) < 0]
+        positive = [n for n in ("lr", "gain", "calm") if not _is_positive(getattr(self, n))]
+        return [
+            *((True, f"{name} must be between 0 and 1") for name in outside),
+            *((True, f"{name} must be at least 1") for name in counts),
+            *((True, f"{name} must not be negative") for name in sizes),
+            *((True, f"{name} must be a number above 0") for name in positive),
+            (not (math.isfinite(self.noise) and self.noise >= 0), "noise must not be negative"),
+            (self.schedule not in ("onecycle", "cosine"), "schedule must be onecycle or cosine"),
+            (self.freeze_end < self.freeze_start, "freeze_end must not be before freeze_start"),
+        ]
+
+    @property
+    def neurons_at_birth(self) -> int:
+        """Neurons before any growth, at least one."""
+        return max(1, round(self.neurons * self.start_share))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dict of JSON types."""
+        return dataclasses.asdict(self)
+
+    def with_options(self, options: Mapping[str, Any]) -> Recipe:
+        """The recipe with every option that is not None put in its place."""
+        given = {key: value for key, value in options.items() if value is not None}
+        unknown = sorted(set(given) - {f.name for f in dataclasses.fields(self)})
+        if unknown:
+            raise refuse(f"unknown recipe option: {', '.join(unknown)}")
+        return dataclasses.replace(self, **given)
+
+
+def _is_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
