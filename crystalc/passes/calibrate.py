@@ -12,8 +12,9 @@ from crystalc.ir import FixedType
 Array = NDArray[Any]
 
 FRAC_LIMIT = 30
-MULTIPLIER_BITS = 15
-SHIFT_LIMIT = 46
+MULTIPLIER_BITS = 24
+PRODUCT_BITS = 60
+SHIFT_LIMIT = 60
 
 
 def to_fixed(x: Array, elem: FixedType) -> NDArray[np.int64]:
@@ -69,9 +70,13 @@ def round_half_up(x: Array) -> NDArray[np.int64]:
     return np.floor(np.asarray(x, dtype=np.float64) + 0.5).astype(np.int64)
 
 
-def multipliers(ratio: Array) -> tuple[NDArray[np.int64], int]:
-    """Integers ``m`` of 15 bits and one ``shift`` with m * 2**-shift closest to ``ratio`` > 0."""
+def multipliers(ratio: Array, operand_bits: int) -> tuple[NDArray[np.int64], int]:
+    """Integers ``m`` and one ``shift`` with m * 2**-shift closest to ``ratio``.
+
+    ``m`` has at most 24 bits, fewer where m times an operand of ``operand_bits`` would pass 61.
+    """
+    bits = min(MULTIPLIER_BITS, PRODUCT_BITS - operand_bits)
     most = float(np.abs(ratio).max())
-    shift = MULTIPLIER_BITS - 1 - int(np.floor(np.log2(most))) if most > 0 else 1
+    shift = bits - 1 - int(np.floor(np.log2(most))) if most > 0 else 1
     shift = int(np.clip(shift, 1, SHIFT_LIMIT))
     return round_half_up(np.asarray(ratio) * 2.0**shift), shift

@@ -32,12 +32,14 @@ class Field:
     neurons: int
 
     def constants(self, graph: Graph) -> list[int]:
-        """Ids of the CONSTs with one row per neuron."""
+        """Ids of the CONSTs with one row per neuron, less the structural ones (role "other")."""
         return [
             j
             for i in (*self.chain, *self.joins)
             for j in graph[i].inputs
-            if graph[j].op is Op.CONST and graph[j].type.shape[0] == self.neurons
+            if graph[j].op is Op.CONST
+            and graph[j].type.shape[0] == self.neurons
+            and graph[j].attrs.get("role") != "other"
         ]
 
     def active(self, graph: Graph) -> NDArray[np.bool_]:
