@@ -34,12 +34,16 @@ class CrystalClassifier(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """[B, I] -> [B, D]: the space that the neurons live in."""
-        return x if self.projection is None else self.projection(x)
+        if self.projection is None:
+            return x
+        z: Tensor = self.projection(x)
+        return z
 
     def finish(self, y: Tensor) -> Tensor:
         """[B, H] -> [B, O]: the field's output to logits."""
         if self.head is not None:
-            return self.head(y)
+            logits: Tensor = self.head(y)
+            return logits
         return y if self.bias is None else y + self.bias
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The geometric field: N neurons that are points, each with a kernel around it.
 
-    d_n = metric(x, p_n)      z_n = score(d_n; T_n, r_n)      w_n = kernel(z_n)      y = sum_n w_n v_n
+d_n = metric(x, p_n)      z_n = score(d_n; T_n, r_n)      w_n = kernel(z_n)      y = sum_n w_n v_n
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LAPLACE_FLOOR = 0.1  # w = exp(-d / (|T| + 0.1)): the kernel never gets sharper 
 
 @dataclass(frozen=True)
 class FieldShape:
-    """What a field computes, without its numbers. Raises CompileError on a combination we refuse."""
+    """What a field computes, without its numbers. Raises CompileError if parts clash."""
 
     dim: int
     outputs: int

@@ -35,7 +35,9 @@ def _rows(shape: FieldShape, positions: Tensor, values: Tensor, data: Tensor) ->
     return {"positions": positions, "values": values, **kernel_scale(shape, positions, data)}
 
 
-def first_neurons(shape: FieldShape, recipe: Recipe, data: Tensor, generator: torch.Generator) -> Rows:
+def first_neurons(
+    shape: FieldShape, recipe: Recipe, data: Tensor, generator: torch.Generator
+) -> Rows:
     """Neurons at birth: positions at distinct data points [B, D], values small and random."""
     count = recipe.neurons_at_birth
     chosen = torch.randint(len(data), (count,), generator=generator)
@@ -64,7 +66,6 @@ def new_neurons(
 
 
 def neurons_due(recipe: Recipe, epoch: int) -> int:
-    """How many neurons should exist at the start of this epoch: a straight line to ``grow_end``."""
-    last = max(1, round(recipe.grow_end * recipe.epochs))
-    share = min(1.0, epoch / last)
+    """How many neurons should exist at the start of this epoch: a straight line to the last."""
+    share = min(1.0, epoch / max(1, recipe.grown))
     return recipe.neurons_at_birth + int(share * (recipe.neurons - recipe.neurons_at_birth))

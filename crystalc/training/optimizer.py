@@ -28,7 +28,9 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def adam(model: nn.Module, moments: Mapping[str, Mapping[str, Tensor]] | None = None) -> torch.optim.Adam:
+def adam(
+    model: nn.Module, moments: Mapping[str, Mapping[str, Tensor]] | None = None
+) -> torch.optim.Adam:
     """Adam over the trainable parameters of ``model``, going on from ``moments`` if given."""
     parameters = trainable(model)
     optimizer = torch.optim.Adam(list(parameters.values()), lr=0.0, fused=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crystalc.checkpoint import Activation, Kernel, Metric
-from crystalc.diagnostics import Diagnostic, refuse
-from crystalc.diagnostics import CompileError as _CompileError
+from crystalc.diagnostics import CompileError, Diagnostic, refuse
+from crystalc.nn.field import FieldShape
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Recipe:
     freeze_start: float = 0.5
     freeze_end: float = 0.85
     calm: float = 0.02  # a neuron is calm below this movement per epoch (in data radii)
+    calm_epochs: int = 3  # and may freeze once it has been calm for so many in a row
     # stopping
     patience: int = 20
     seed: int = 0
@@ -47,12 +48,28 @@ class Recipe:
     def __post_init__(self) -> None:
         problems = [Diagnostic(text) for bad, text in self._rules() if bad]
         if problems:
-            raise _CompileError(*problems)
+            raise CompileError(*problems)
+        self.shape(1, 1)
+
+    def shape(self, inputs: int, classes: int) -> FieldShape:
+        """Of the field, for samples [inputs]. Raises CompileError on options that do not go."""
+        return FieldShape(
+            self.projection or inputs,
+            self.hidden or classes,
+            self.metric,
+            self.kernel,
+            self.activation,
+            self.normalized,
+        )
 
     def _rules(self) -> list[tuple[bool, str]]:
         shares = ("start_share", "grow_end", "frozen", "freeze_start", "freeze_end")
         outside = [n for n in shares if not 0 <= getattr(self, n) <= 1]
-        counts = [n for n in ("neurons", "epochs", "batch", "patience") if getattr(self, n) < 1]
+        counts = [
+            n
+            for n in ("neurons", "epochs", "batch", "patience", "calm_epochs")
+            if getattr(self, n) < 1
+        ]
         sizes = [n for n in ("projection", "hidden", "seed") if getattr(self, n) < 0]
         positive = [n for n in ("lr", "gain", "calm") if not _is_positive(getattr(self, n))]
         return [
@@ -69,6 +86,22 @@ class Recipe:
     def neurons_at_birth(self) -> int:
         """Neurons before any growth, at least one."""
         return max(1, round(self.neurons * self.start_share))
+
+    @property
+    def grown(self) -> int:
+        """Epoch from which every neuron is there."""
+        return round(self.grow_end * (self.epochs - 1))
+
+    @property
+    def freezing(self) -> tuple[int, int]:
+        """Epochs between which the allowance rises from 0 to ``frozen``."""
+        last = self.epochs - 1
+        return round(self.freeze_start * last), round(self.freeze_end * last)
+
+    @property
+    def whole(self) -> int:
+        """Epoch from which growth and freezing are over: only then is a model kept."""
+        return max(self.grown, self.freezing[1] if self.frozen else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dict of JSON types."""

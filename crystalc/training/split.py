@@ -63,7 +63,7 @@ class SplitField(nn.Module):
         """``settled`` [B, O]: the output of the settled half for these samples, if known."""
         if self.shape.normalized:
             return self._normalized(x)
-        y = self.active(x)
+        y: Tensor = self.active(x)
         if settled is not None:
             y = y + settled
         elif len(self.settled):
@@ -78,7 +78,7 @@ class SplitField(nn.Module):
     @torch.no_grad()
     def settled_output(self, x: Tensor, chunk: int = 4096) -> Tensor:
         """[B, D] -> [B, O]: what the settled half adds before the gain; the cache of training."""
-        return torch.cat([self.settled(part) for part in x.split(chunk)])
+        return torch.cat([self.settled(part) for part in torch.split(x, chunk)])
 
     def settle(self, mask: Tensor) -> None:
         """Freeze the active neurons of ``mask`` [active] for good. ``active`` is a new module."""
@@ -102,6 +102,6 @@ class SplitField(nn.Module):
         order = torch.cat([self.settled_born, self.active_born]).argsort()
         rows = join(rows_of(self.settled), rows_of(self.active))
         field = field_of(self.shape, {name: tensor[order] for name, tensor in rows.items()})
-        field.values *= self.gain
+        field.values.mul_(self.gain)
         field.frozen.copy_(order < len(self.settled))
         return field

@@ -1,0 +1,88 @@
+"""``crystalc train``: a crystal from data to a checkpoint."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+OPTIONAL = "default: the data set's recipe"
+
+
+@click.command()
+@click.argument("dataset", type=click.Choice(["digits", "mnist", "letter", "nsl-kdd"]))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help=".pt or .safetensors"
+)
+@click.option("--data", type=click.Path(path_type=Path), help="file or folder of the data set")
+@click.option(
+    "--pool", type=int, default=2, show_default=True, help="mnist: average pixels POOL x POOL"
+)
+@click.option("--neurons", type=int, help=OPTIONAL)
+@click.option("--kernel", type=click.Choice(["laplace", "gauss", "radial"]), help=OPTIONAL)
+@click.option("--activation", type=click.Choice(["relu", "gelu"]), help="of the radial kernel")
+@click.option("--metric", type=click.Choice(["l2", "l1"]), help=OPTIONAL)
+@click.option("--normalized", is_flag=True, default=None, help="weights of a sample sum to 1")
+@click.option("--projection", type=int, help="dimensions of a linear layer in front; 0 = none")
+@click.option("--hidden", type=int, help="outputs of the field below a linear head; 0 = no head")
+@click.option("--seed", type=int, help="draws the split, the births and the batches")
+@click.option("--epochs", type=int, help=OPTIONAL)
+@click.option("--batch", type=int, help=OPTIONAL)
+@click.option("--lr", type=float, help=OPTIONAL)
+@click.option("--noise", type=float, help="standard deviation of noise on training inputs")
+@click.option("--frozen", type=float, help="share of the neurons to freeze, 0..1")
+@click.option("--resume", is_flag=True, help="go on from an interrupted run")
+def train(
+    dataset: str, output: Path, data: Path | None, pool: int, resume: bool, **options: Any
+) -> None:
+    """Train a crystal on DATASET and write it to OUTPUT.
+
+    It is born small, grows where the error is and freezes where it is calm. Ctrl-C saves the
+    state; the same command with --resume goes on from there.
+    """
+    import torch
+
+    from crystalc.training import state
+    from crystalc.training.checkpoint import check_target
+    from crystalc.training.data import load
+    from crystalc.training.loop import fit
+    from crystalc.training.recipes import recipe_for
+    from crystalc.training.report import Bar, finish
+
+    check_target(output)
+    recipe = recipe_for(dataset, options["kernel"]).with_options(options)
+    samples = load(dataset, data, recipe.seed, pool)
+    torch.set_num_threads(1)  # layers this small are faster on one thread, and repeatable
+    with stop_on_interrupt() as stop, Bar(recipe) as bar:
+        file = state.state_path(output)
+        result = fit(recipe, samples, observe=bar, stop=stop, state=file, resume=resume)
+    if result.interrupted:
+        click.echo(
+            f"Interrupted after epoch {len(result.history)}; the state is in {file}. "
+            "Run the same command with --resume to go on.",
+            err=True,
+        )
+        raise SystemExit(130)
+    finish(output, recipe, samples, result)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Any]:
+    """Yields a question: has Ctrl-C been pressed? A second Ctrl-C ends the program at once."""
+    pressed = False
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, first)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
