@@ -1,0 +1,65 @@
+"""Checkpoints from files that may be hostile: `read_checkpoint` is the only way in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from crystalc.checkpoint import Checkpoint
+from crystalc.diagnostics import CompileError, refuse
+from crystalc.frontend import limits
+from crystalc.frontend.bare import read_bare
+from crystalc.frontend.decode import check_header, decode_reply, read_header, read_tensors
+from crystalc.frontend.pickle_scan import check_pickle
+from crystalc.frontend.process import load_in_child
+from crystalc.frontend.source import kind_of, open_regular, read_at, sha256_of, size_of
+from crystalc.frontend.version1 import from_header, is_version1, read_version1
+from crystalc.frontend.zipfile import read_directory
+
+__all__ = ["check_archive", "read_checkpoint", "read_reply"]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a ``.pt`` or ``.safetensors`` file without running anything that is in it.
+
+    Raises CompileError with every problem found, ToolError where a ``.pt`` file is given and
+    torch >= 2.10 is not installed.
+    """
+    with open_regular(Path(path)) as file:
+        if kind_of(file, Path(path)) == "safetensors":
+            return _read_safetensors(file)
+        check_archive(file)
+        reply = load_in_child([file])[0]
+        return read_reply(reply, sha256_of(file))
+
+
+def check_archive(file: BinaryIO) -> None:
+    """Refuse a ``.pt`` file by its directory and its pickle, before torch sees it."""
+    records = read_directory(file)
+    if "constants.pkl" in records:
+        raise refuse("a TorchScript archive, which holds code", hint="save model.state_dict()")
+    if "data.pkl" not in records:
+        raise refuse("a zip file, but not one of torch.save: it has no data.pkl")
+    pickle = records["data.pkl"]
+    if pickle.size > limits.PICKLE_BYTES:
+        raise refuse(f"its data.pkl has {pickle.size} bytes, more than {limits.PICKLE_BYTES}")
+    check_pickle(read_at(file, pickle.start, pickle.size))
+
+
+def read_reply(reply: bytes | CompileError, source: str) -> Checkpoint:
+    """The checkpoint in what the child sent back for one file."""
+    if isinstance(reply, CompileError):
+        raise reply
+    tree = decode_reply(reply)
+    return read_version1(tree, source) if is_version1(tree) else read_bare(tree, source)
+
+
+def _read_safetensors(file: BinaryIO) -> Checkpoint:
+    size = size_of(file)
+    header_bytes = check_header(read_at(file, 0, 8), size)
+    metadata = read_header(read_at(file, 8, header_bytes), size - 8 - header_bytes)
+    tensors = read_tensors(read_at(file, 0, size))
+    source = sha256_of(file)
+    if is_version1(metadata):
+        return read_version1(from_header(metadata, tensors), source)
+    return read_bare(tensors, source, metadata)
