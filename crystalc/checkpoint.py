@@ -19,7 +19,7 @@ Activation = Literal["relu", "gelu"]
 
 @dataclass(frozen=True)
 class Config:
-    """Shape of a crystal classifier: ``inputs`` -> [projection] -> field -> [head] -> ``outputs``."""
+    """Shape of a classifier: ``inputs`` -> [projection] -> field -> [head] -> ``outputs``."""
 
     inputs: int
     outputs: int

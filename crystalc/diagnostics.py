@@ -42,12 +42,14 @@ class ToolError(Exception):
         super().__init__(str(self.diagnostic))
 
 
-def refuse(message: str, key: str = "", index: tuple[int, ...] = (), hint: str = "") -> CompileError:
+def refuse(
+    message: str, key: str = "", index: tuple[int, ...] = (), hint: str = ""
+) -> CompileError:
     """A CompileError of one diagnostic at ``key[index]``."""
     return CompileError(Diagnostic(message, Loc(key, index) if key else None, hint))
 
 
 def printable(text: str, limit: int = 400) -> str:
-    """``text`` safe for a terminal: control characters and direction marks escaped, cut at limit."""
+    """``text`` safe for a terminal: control and direction characters escaped, cut at limit."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped if len(escaped) <= limit else escaped[:limit] + "..."

@@ -118,9 +118,7 @@ FIXED: Mapping[Op, Semantics] = COMMON | {
 }
 
 
-def interpret(
-    graph: Graph, inputs: Array, state: Mapping[int, Array] | None = None
-) -> Array:
+def interpret(graph: Graph, inputs: Array, state: Mapping[int, Array] | None = None) -> Array:
     """Outputs [batch, O] for ``inputs`` [batch, I] (float64, or integers for a fixed graph).
 
     ``state`` replaces the values of active constants by node id. Raises OracleOverflow when a
@@ -129,9 +127,7 @@ def interpret(
     return values(graph, inputs, state)[graph.find(Op.OUTPUT)[0]]
 
 
-def values(
-    graph: Graph, inputs: Array, state: Mapping[int, Array] | None = None
-) -> list[Array]:
+def values(graph: Graph, inputs: Array, state: Mapping[int, Array] | None = None) -> list[Array]:
     """The value of every node, by id: [batch, ...], or [...] for a constant."""
     semantics = FIXED if graph.is_fixed else FLOAT
     dtype = np.int64 if graph.is_fixed else np.float64

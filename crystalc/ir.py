@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-
 class Op(enum.Enum):
     """Operation of a node. ``docs/ir.md`` is the table of their meanings."""
 

@@ -30,7 +30,8 @@ ATTRS: Mapping[Op, Mapping[str, type]] = {
     Op.REQUANT: {"shift": int},
 }
 ROLES = frozenset(
-    "positions values temperature radius weight bias scale offset table other".split()
+    ("positions", "values", "temperature", "radius", "weight", "bias", "scale", "offset")
+    + ("table", "other")
 )
 
 
@@ -183,7 +184,9 @@ def _index_type(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
     length = graph[node.inputs[1]].type.shape[1]
     assert isinstance(index, FixedType)
     if index.signed or 1 << index.width != length:
-        text = f"%{i}: a table of {length} entries needs an unsigned index of log2 bits, not {index}"
+        text = (
+            f"%{i}: a table of {length} entries needs an unsigned index of log2 bits, not {index}"
+        )
         return [Diagnostic(text, node.loc)]
     return []
 

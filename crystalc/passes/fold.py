@@ -1,10 +1,10 @@
-"""fold: everything that is known at compile time is computed at compile time.
+"""fold and reciprocal: everything that is known at compile time is computed at compile time.
 
-On the float graph, exact in real arithmetic:
+Both work on the float graph and are exact in real arithmetic.
 
-* ``(w @ values) @ head.T``  ->  ``w @ (values @ head.T)``
-* ``x / c``                  ->  ``x * (1 / c)``, and ``(0 - x) * c`` -> ``x * -c``
-* any op whose operands are all frozen constants -> its value
+fold        ``(w @ values) @ head.T`` -> ``w @ (values @ head.T)``, and any op whose operands are
+            all frozen constants -> its value
+reciprocal  ``x / c`` -> ``x * (1 / c)``, and ``(0 - x) * c`` -> ``x * -c``
 
 A divisor that is active stays a division: its owner may rewrite it.
 """
@@ -32,11 +32,25 @@ class Fold:
     name: ClassVar[str] = "fold"
 
     def run(self, graph: Graph) -> Graph:
-        if graph.is_fixed:
-            return graph
-        for rule in (_head, _reciprocal, _negation, _constants):
-            graph = without_dead_nodes(_rewrite(graph, rule))
+        return _apply(graph, _head, _constants)
+
+
+@dataclass(frozen=True)
+class Reciprocal:
+    """No options. Leaves a fixed graph as it is."""
+
+    name: ClassVar[str] = "reciprocal"
+
+    def run(self, graph: Graph) -> Graph:
+        return _apply(graph, _divisor, _negation, _constants)
+
+
+def _apply(graph: Graph, *rules: Rule) -> Graph:
+    if graph.is_fixed:
         return graph
+    for rule in rules:
+        graph = without_dead_nodes(_rewrite(graph, rule))
+    return graph
 
 
 def _rewrite(graph: Graph, rule: Rule) -> Graph:
@@ -64,7 +78,7 @@ def _head(build: Builder, node: Node, args: list[int]) -> int | None:
     return build.op(Op.MATMUL, (inner.inputs[0], folded), node.type, values.loc)
 
 
-def _reciprocal(build: Builder, node: Node, args: list[int]) -> int | None:
+def _divisor(build: Builder, node: Node, args: list[int]) -> int | None:
     if node.op is not Op.DIV or not build.nodes[args[1]].is_frozen_const:
         return None
     divisor = build.nodes[args[1]]

@@ -1,4 +1,4 @@
-"""quantize: float graph -> fixed graph. With ``quantize_weights`` the only pass that changes values.
+"""quantize: float graph -> fixed graph. Only this and ``quantize_weights`` change values.
 
 Activations have one power-of-two scale each (their FixedType), weights one real scale per output,
 which a REQUANT multiplier carries. A kernel is a function of one number, the integer distance, so
@@ -74,7 +74,8 @@ class _Quantizer:
                 self.ids[i] = self.tail(node)
             elif node.op is not Op.CONST and i not in self.ids and not self.absorbed(i):
                 raise refuse(
-                    f"a '{node.op.value}' here has no fixed form", node.loc.key,
+                    f"a '{node.op.value}' here has no fixed form",
+                    node.loc.key,
                     hint="compile with --arithmetic float",
                 )
         return self.build.graph()
@@ -86,7 +87,11 @@ class _Quantizer:
     def last(self, i: int) -> int:
         """``i``, or the ADD of a frozen constant that is its only reader."""
         users = self.graph.users(i)
-        if len(users) == 1 and self.graph[users[0]].op is Op.ADD and self.bias(users[0]) is not None:
+        if (
+            len(users) == 1
+            and self.graph[users[0]].op is Op.ADD
+            and self.bias(users[0]) is not None
+        ):
             return users[0]
         return i
 

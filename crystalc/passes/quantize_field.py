@@ -235,7 +235,10 @@ def _normalise(c: _Context, w: int) -> tuple[int, Array]:
     total = c.build.sized(Op.MATMUL, (w, ones), 1, 0, c.loc)
     frac = c.width
     quotient = Node(
-        Op.DIV, (acc, total), TensorType(scale.shape, FixedType(True, 62, frac)), c.loc,
+        Op.DIV,
+        (acc, total),
+        TensorType(scale.shape, FixedType(True, 62, frac)),
+        c.loc,
         {"shift": frac},
     )
     return c.build.add(c.build.narrowed(quotient)), scale

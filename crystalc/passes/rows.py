@@ -90,9 +90,7 @@ def emit_rows(
                 local[j] = _take(build, graph[j], field.neurons, rows)
         inputs = tuple(local.get(j, ids.get(j, -1)) for j in node.inputs)
         shape = (len(rows),) if i in field.chain else node.type.shape
-        local[i] = build.add(
-            replace(node, inputs=inputs, type=TensorType(shape, node.type.elem))
-        )
+        local[i] = build.add(replace(node, inputs=inputs, type=TensorType(shape, node.type.elem)))
     return local
 
 

@@ -1,0 +1,5 @@
+"""``python -m crystalc``."""
+
+from crystalc.cli import main
+
+main()

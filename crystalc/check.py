@@ -1,0 +1,87 @@
+"""The one loop that compares a built artefact with the oracle, and its report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.backend import Backend, Exact
+from crystalc.error_bound import ambiguous, error_bound
+from crystalc.interpret import interpret
+from crystalc.ir import Graph
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How an artefact fared. Errors are in output units, in integer steps for a fixed graph.
+
+    ``bound``: the largest bound over all outputs; 0 means exact. ``worst_share``: the largest
+    error over its own bound (0 when exact). ``decisions_equal``: vectors whose argmax agrees;
+    ``undecided``: those whose two best scores lie closer than the bound, where argmax is open.
+    """
+
+    vectors: int
+    max_abs_error: float | None
+    bound: float
+    worst_share: float | None
+    decisions_equal: int
+    undecided: int
+    ok: bool
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(meaning: Graph, shaped: Graph, backend: Backend, build: Path, x: Array) -> Comparison:
+    """Run the artefact in ``build`` on ``x`` [batch, I] and judge it.
+
+    ``meaning`` is interpreted; ``shaped`` is what was emitted, from which the float bound follows.
+    Raises ToolError when the artefact does not run.
+    """
+    wanted = interpret(meaning, x)
+    got = np.asarray(backend.execute(build, x))
+    if got.shape != wanted.shape:
+        return _failed(len(x), f"the artefact gave shape {got.shape}, not {wanted.shape}")
+    caps = backend.capabilities
+    agreement = caps.fixed_agreement if meaning.is_fixed else caps.float_agreement
+    if isinstance(agreement, Exact):
+        return judge(wanted, got, np.zeros(wanted.shape))
+    return judge(wanted, got, error_bound(shaped, x, agreement.bits))
+
+
+def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
+    """Compare outputs [batch, O] elementwise with ``bound`` of the same shape."""
+    if not np.isfinite(got.astype(np.float64)).all():
+        return _failed(len(wanted), "the artefact gave NaN or infinity")
+    error = np.abs(got.astype(np.float64) - wanted)
+    over = error > bound
+    share = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    return Comparison(
+        vectors=len(wanted),
+        max_abs_error=float(error.max()),
+        bound=float(bound.max()),
+        worst_share=float(share.max()),
+        decisions_equal=int((wanted.argmax(-1) == got.argmax(-1)).sum()),
+        undecided=int(ambiguous(wanted.astype(np.float64), bound).sum()) if bound.any() else 0,
+        ok=not over.any(),
+        reason=_reason(wanted, got, over) if over.any() else "",
+    )
+
+
+def _reason(wanted: Array, got: Array, over: Array) -> str:
+    row, column = (int(k) for k in np.argwhere(over)[0])
+    return (
+        f"output {column} of vector {row} is {got[row, column]}, "
+        f"the oracle says {wanted[row, column]} ({int(over.any(-1).sum())} vectors differ)"
+    )
+
+
+def _failed(vectors: int, reason: str) -> Comparison:
+    return Comparison(vectors, None, 0.0, None, 0, 0, False, reason)

@@ -1,0 +1,107 @@
+"""The command line: thin click commands over the driver. Exit codes are in ``docs/errors.md``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from crystalc import __version__
+from crystalc.cli.compile import compile_
+from crystalc.cli.doctor import doctor
+from crystalc.cli.inspect import inspect
+from crystalc.cli.train import train
+from crystalc.diagnostics import (
+    EXIT_INPUT_REFUSED,
+    EXIT_TOOL_FAILED,
+    CompileError,
+    ToolError,
+    printable,
+)
+
+INTERRUPTED = 130
+
+
+class MainGroup(click.Group):
+    """A group whose first word may be a model: ``crystalc MODEL --target T``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not _is_own(args[0]):
+            args = ["compile", *args]
+        return super().parse_args(ctx, args)
+
+
+def _is_own(word: str) -> bool:
+    return word in ("--help", "-h", "--version", "--list-targets")
+
+
+def _list_targets(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value:
+        return
+    from crystalc.backend import available, load
+
+    for name in available():
+        click.echo(f"{name:10} {load(name).capabilities.description}")
+    ctx.exit()
+
+
+@click.group(
+    cls=MainGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="MODEL --target TARGET [OPTIONS] | COMMAND [ARGS]...",
+    no_args_is_help=True,
+)
+@click.version_option(__version__, prog_name="crystalc")
+@click.option(
+    "--list-targets",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_targets,
+    help="Print the installed targets and leave.",
+)
+def cli() -> None:
+    """Compile trained crystal networks into things that run anywhere.
+
+    \b
+    crystalc MODEL --target c -o build/c    compile MODEL, build it, check it
+    crystalc compile --help                 all options of that form
+    """
+
+
+cli.add_command(compile_)
+cli.add_command(train)
+cli.add_command(inspect)
+cli.add_command(doctor)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point: errors become one sentence on stderr and a documented exit code."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code: Any = cli.main(args=args, prog_name="crystalc", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except CompileError as error:
+        return _say(str(error), EXIT_INPUT_REFUSED)
+    except ToolError as error:
+        return _say(str(error), EXIT_TOOL_FAILED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _say(error.format_message(), EXIT_INPUT_REFUSED)
+    except click.ClickException as error:
+        return _say(f"error: {printable(error.format_message())}", EXIT_INPUT_REFUSED)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _say(text: str, code: int) -> int:
+    click.echo(text, err=True)
+    return code

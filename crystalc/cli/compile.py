@@ -1,0 +1,175 @@
+"""``crystalc MODEL --target T``: compile, build, check, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
+
+if TYPE_CHECKING:
+    from crystalc.check import Comparison
+    from crystalc.checkpoint import Checkpoint
+    from crystalc.driver import Compiled, Options
+    from crystalc.ir import Graph
+
+
+@click.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, help="See --list-targets.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder; default build/TARGET."
+)
+@click.option(
+    "--arithmetic", type=click.Choice(["float", "fixed"]), default="float", show_default=True
+)
+@click.option(
+    "--width", type=int, default=8, show_default=True, help="Bits of the fixed form, 4..16."
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["f32", "q8"]),
+    default="f32",
+    show_default=True,
+    help="Storage of constants under float arithmetic.",
+)
+@click.option("--argmax", is_flag=True, help="The artefact returns the class, not the logits.")
+@click.option("--name", help="Prefix of every public symbol; default crystal.")
+@click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of the target.")
+@click.option(
+    "--vectors",
+    type=click.Path(path_type=Path),
+    help="Check on these inputs (.npy, [n, inputs]) instead of the model's samples.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="How many vectors to check on.",
+)
+@click.option("--no-check", is_flag=True, help="Emit only: build nothing, run nothing.")
+@click.option("--dump-after", metavar="PASS", help="Print the graph after this pass.")
+@click.option("--save-temps", is_flag=True, help="Keep the graph after every pass in OUTPUT/ir.")
+@click.option("--time-passes", is_flag=True, help="Print the seconds each pass took.")
+@click.pass_context
+def compile_(ctx: click.Context, model: Path, output: Path | None, **given: Any) -> None:
+    """Compile MODEL for a target, build the artefact and check it against the oracle."""
+    from crystalc import driver
+    from crystalc.frontend import read_checkpoint
+
+    options = _options(given)
+    observers = _observers(options, given)
+    checkpoint = read_checkpoint(model)
+    out = output or Path("build") / options.target
+    compiled = driver.compile_checkpoint(checkpoint, options, observers)
+    driver.write(compiled, out)
+    if given["save_temps"]:
+        observers[0].save(out / "ir")
+    if given["dump_after"] or given["time_passes"]:
+        click.echo(observers[0].text(given["dump_after"], given["time_passes"]), nl=False)
+    _introduce(checkpoint, compiled, out)
+    comparison = None if given["no_check"] else driver.verify_build(compiled, out)
+    report = driver.write_report(out, driver.report(compiled, checkpoint, comparison))
+    click.echo(_verdict(compiled, comparison))
+    click.echo(f"report  {report}")
+    ctx.exit(EXIT_OK if comparison is None or comparison.ok else EXIT_CHECK_FAILED)
+
+
+class Recorder:
+    """Observer that keeps the graph and the seconds of every pass."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, Graph, float]] = []
+
+    def __call__(self, name: str, before: Graph, after: Graph, seconds: float) -> None:
+        self.steps.append((name, after, seconds))
+
+    def text(self, dump_after: str | None, times: bool) -> str:
+        """What --dump-after and --time-passes print."""
+        lines = [str(graph) for name, graph, _ in self.steps if name == dump_after]
+        if times:
+            lines += [f"{name:18} {seconds * 1e3:8.1f} ms\n" for name, _, seconds in self.steps]
+        return "".join(lines)
+
+    def save(self, folder: Path) -> None:
+        """One numbered text file per pass."""
+        from crystalc.files import write_atomic
+
+        for k, (name, graph, _) in enumerate(self.steps):
+            write_atomic(folder / f"{k:02d}-{name}.ir", str(graph))
+
+
+def _options(given: dict[str, Any]) -> Options:
+    from crystalc.driver import Options
+
+    backend = dict(_pair(text) for text in given["options"])
+    if given["name"] is not None:
+        backend["name"] = given["name"]
+    return Options(
+        target=given["target"],
+        arithmetic=given["arithmetic"],
+        width=given["width"],
+        weights=given["weights"],
+        argmax=given["argmax"],
+        vectors=given["vectors"],
+        count=given["count"],
+        backend=backend,
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise refuse(f"-O {text} is not KEY=VALUE")
+    return key, value
+
+
+def _observers(options: Options, given: dict[str, Any]) -> tuple[Recorder, ...]:
+    from difflib import get_close_matches
+
+    from crystalc.pipeline import pass_names
+
+    wanted = given["dump_after"]
+    names = pass_names(options.arithmetic, options.weights)
+    if wanted is not None and wanted not in names:
+        near = get_close_matches(wanted, names, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"passes: {', '.join(names)}"
+        raise refuse(f"unknown pass '{wanted}'", hint=hint)
+    return (Recorder(),)
+
+
+def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
+    c, n = checkpoint.config, compiled.neurons
+    kernel = f"{c.kernel}/{c.activation}" if c.activation else c.kernel
+    click.echo(
+        f"model   {c.inputs} -> {c.neurons} neurons ({c.metric} {kernel}; {len(n.frozen)} frozen, "
+        f"{len(n.active)} active, {len(n.dropped)} dropped) -> {c.outputs}"
+        f"   sha256 {checkpoint.source[:12]}"
+    )
+    if checkpoint.calibration is None:
+        click.echo("note    the checkpoint holds no calibration samples: ranges are guessed")
+    size = sum(len(v) for v in compiled.files.values())
+    names = " ".join(sorted(str(k) for k in compiled.files))
+    click.echo(f"wrote   {out}: {names} ({size / 1024:.0f} KB)")
+
+
+def _verdict(compiled: Compiled, comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "check   not run (--no-check)"
+    if comparison.max_abs_error is None:
+        return f"check   FAILED: {comparison.reason}"
+    fixed = compiled.meaning.is_fixed
+    error = (
+        f"{comparison.max_abs_error:.0f} steps of difference (exact)"
+        if fixed
+        else f"max error {comparison.max_abs_error:.1e} (bound {comparison.bound:.1e}, "
+        f"worst {comparison.worst_share:.0%} of its own bound)"
+    )
+    verdict = "OK" if comparison.ok else f"FAILED: {comparison.reason}"
+    return (
+        f"check   {comparison.vectors} vectors against the oracle: {error}, "
+        f"decisions {comparison.decisions_equal}/{comparison.vectors}: {verdict}"
+    )

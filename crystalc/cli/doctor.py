@@ -1,0 +1,70 @@
+"""``crystalc doctor``: which tools are there, which targets they open, how to get the rest."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from crystalc import __version__
+
+PYTHON = ("numpy", "jinja2", "click", "safetensors", "torch")
+EXTRAS = {
+    "scikit-learn": "crystalc train",
+    "matplotlib": "pictures",
+    "onnxruntime": "benchmarks",
+}
+PROGRAMS = {
+    "gcc": "builds the c target",
+    "clang": "second C compiler of the tests",
+    "arm-none-eabi-gcc": "Cortex-M tests of the c target",
+    "qemu-system-arm": "runs the Cortex-M tests",
+}
+
+
+@click.command()
+def doctor() -> None:
+    """Print which tools are there, which targets they open, and how to get the rest."""
+    click.echo(f"crystalc {__version__}, Python {platform.python_version()}\n")
+    click.echo("packages")
+    for name in PYTHON:
+        click.echo(_package(name, "needed"))
+    for name, use in EXTRAS.items():
+        click.echo(_package(name, use))
+    click.echo("\nprograms")
+    for name, use in PROGRAMS.items():
+        click.echo(_program(name, use))
+    click.echo("\ntargets")
+    for line in _targets():
+        click.echo(line)
+
+
+def _package(name: str, use: str) -> str:
+    try:
+        return f"  ok       {name:20} {version(name):14} {use}"
+    except PackageNotFoundError:
+        return f"  missing  {name:20} {'':14} {use}; pip install {name}"
+
+
+def _program(name: str, use: str) -> str:
+    from crystalc.tools import find
+
+    tool = find(name)
+    if tool.path:
+        return f"  ok       {name:20} {use}; {tool.version}"
+    return f"  missing  {name:20} {use}; {tool.hint}"
+
+
+def _targets() -> list[str]:
+    from crystalc.backend import available, load
+    from crystalc.tools import first
+
+    lines = []
+    for name in available():
+        caps = load(name).capabilities
+        missing = [t for t in map(first, caps.tools) if not t.path]
+        state = "open" if not missing else "closed"
+        why = "".join(f"; {tool.hint}" for tool in missing)
+        lines.append(f"  {state:8} {name:20} {caps.description}{why}")
+    return lines
