@@ -123,7 +123,7 @@ def compile_checkpoint(
     for observe in observers:
         observe(START, reference, reference, 0.0)
     log = _PruneLog(checkpoint.config.neurons)
-    every = (log, *observers)
+    every: list[Observer] = [log, *observers]
     o = options
     meaning = run_passes(
         reference, meaning_passes(o.arithmetic, o.width, o.weights, samples), every

@@ -28,7 +28,7 @@ class OracleOverflow(CompileError):
 
 
 def _matmul(node: Node, x: Array, w: Array) -> Array:
-    return x @ (w.T if node.attrs.get("transposed") else w)
+    return np.asarray(x @ (w.T if node.attrs.get("transposed") else w))
 
 
 def _distance(node: Node, x: Array, p: Array, scale: Array | None = None) -> Array:
@@ -90,7 +90,7 @@ def _argmax(_: Node, x: Array) -> Array:
     return x.argmax(-1, keepdims=True).astype(x.dtype)
 
 
-COMMON: Mapping[Op, Semantics] = {
+COMMON: dict[Op, Semantics] = {
     Op.OUTPUT: lambda node, x: x,
     Op.MATMUL: _matmul,
     Op.SUMSQ: lambda node, x: (x * x).sum(-1, keepdims=True),

@@ -29,10 +29,8 @@ ATTRS: Mapping[Op, Mapping[str, type]] = {
     Op.SHIFT: {"left": int},
     Op.REQUANT: {"shift": int},
 }
-ROLES = frozenset(
-    ("positions", "values", "temperature", "radius", "weight", "bias", "scale", "offset")
-    + ("table", "other")
-)
+NEURON_ROLES = frozenset({"positions", "values", "temperature", "radius"})
+ROLES = NEURON_ROLES | {"weight", "bias", "scale", "offset", "table", "other"}
 
 
 class ShapeError(Exception):

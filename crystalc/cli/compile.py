@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--save-temps", is_flag=True, help="Keep the graph after every pass in OUTPUT/ir.")
 @click.option("--time-passes", is_flag=True, help="Print the seconds each pass took.")
 @click.pass_context
-def compile_(ctx: click.Context, model: Path, output: Path | None, **given: Any) -> None:
+def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: Any) -> None:
     """Compile MODEL for a target, build the artefact and check it against the oracle."""
     from crystalc import driver
     from crystalc.frontend import read_checkpoint
