@@ -87,7 +87,7 @@ def _div_fixed(node: Node, a: Array, b: Array) -> Array:
 
 
 def _argmax(_: Node, x: Array) -> Array:
-    return x.argmax(-1, keepdims=True).astype(x.dtype)
+    return np.asarray(x.argmax(-1, keepdims=True), dtype=x.dtype)
 
 
 COMMON: dict[Op, Semantics] = {

@@ -1,0 +1,69 @@
+# crystalc: `make` alone prints the targets. Everything lives in .venv/ and build/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+
+# apt packages: the core needs a C compiler; the rest opens optional tests.
+CORE_PROGRAMS     := cc make
+CORE_PACKAGES     := build-essential python3-venv
+OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm
+OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm
+
+.PHONY: help setup setup-all demo test check format fuzz bench clean
+
+help: ## print the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv/ and install the core tools (minutes, once)
+
+$(READY): pyproject.toml constraints.txt
+	@./setup.sh "$(CORE_PROGRAMS)" "$(CORE_PACKAGES)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setup: Python packages into $(VENV)/ (torch is the large one)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+setup-all: setup ## also install the optional tools (clang, Cortex-M compiler, QEMU)
+	@./setup.sh "$(OPTIONAL_PROGRAMS)" "$(OPTIONAL_PACKAGES)"
+
+demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
+	@$(BIN)/crystalc demo -o build/demo
+
+test: check-static ## every test; sets up by itself (minutes)
+	@$(BIN)/python -m pytest -n $(JOBS) tests hw_tests
+
+check: check-static ## format, lint, types and the tests that need only Python (< 2 min)
+	@$(BIN)/python -m pytest -n $(JOBS) tests
+
+.PHONY: check-static
+check-static: setup
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+
+format: setup ## rewrite the sources in the house format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+fuzz: setup ## 10,000 random graphs, C against the oracle (long; COUNT=n, SEED=n)
+	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
+
+bench: setup ## every benchmark; results into benchmarks/results/ (long)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m benchmarks.speed
+	@$(BIN)/python -m benchmarks.flash
+	@$(BIN)/python -m benchmarks.freezing
+	@$(BIN)/python -m benchmarks.accuracy
+
+clean: ## delete build/ (keeps .venv/)
+	@rm -rf build
