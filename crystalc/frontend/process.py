@@ -20,6 +20,7 @@ from crystalc.frontend.source import size_of
 
 CHILD = Path(__file__).with_name("child.py")
 FRAME = struct.Struct("<Qc")
+FRAME_ROOM = 32 << 20  # bytes of a reply beyond 5 times the file
 INSTALL = "pip install 'torch>=2.10', or save the model as .safetensors, which needs no torch"
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
@@ -76,7 +77,7 @@ def _run(descriptors: list[int], sizes: list[int]) -> tuple[bytes, str]:
     )
     assert process.stdout is not None
     try:
-        output = _read(process.stdout, 5 * sum(sizes) + len(sizes) * (32 << 20), deadline)
+        output = _read(process.stdout, 5 * sum(sizes) + len(sizes) * FRAME_ROOM, deadline)
         return output, _verdict(process, deadline)
     finally:
         _kill(process)

@@ -8,6 +8,7 @@ position must agree, and names must be distinct without regard to case, since th
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ END64_LOCATOR = struct.Struct("<4sLQL")  # signature, disk, offset, disks
 END64 = struct.Struct("<4sQ2H2L4Q")  # ..., 2 counts, size, offset
 ENTRY = struct.Struct("<4s6H3L5H2L")
 LOCAL = struct.Struct("<4s5H3L2H")
+MEMBER = re.compile(r"[^/]*/[A-Za-z0-9_./-]{1,200}")  # the root is the name of the saved file
 ENCRYPTED = 0x1
 
 
@@ -94,9 +96,9 @@ def _record(file: BinaryIO, fields: tuple[int, ...], raw_name: bytes, end: int) 
     """Check one directory entry against the local header that it points to."""
     _, _, _, flags, method, _, _, _, packed, size = fields[:10]
     begin = fields[16]
-    if not raw_name.isascii() or not raw_name.decode("ascii").isprintable() or len(raw_name) > 200:
-        raise _damaged("a record's name is not short printable ASCII")
-    name = raw_name.decode("ascii")
+    name = raw_name.decode("utf-8", "backslashreplace")
+    if not MEMBER.fullmatch(name) or ".." in name.partition("/")[2]:
+        raise _damaged(f"'{name}' is not a name that torch.save gives")
     if method or packed != size or flags & ENCRYPTED:
         raise refuse(f"zip record '{name}' is compressed or encrypted; torch.save stores plainly")
     header = read_at(file, begin, LOCAL.size)

@@ -1,0 +1,1 @@
+"""Inputs made to hurt: pickles that call functions, damaged files, names that break out."""
