@@ -10,6 +10,7 @@ import click
 
 from crystalc import __version__
 from crystalc.cli.compile import compile_
+from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
 from crystalc.cli.train import train
@@ -75,6 +76,7 @@ cli.add_command(compile_)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
+cli.add_command(demo)
 
 
 def main(args: list[str] | None = None) -> None:
