@@ -1,0 +1,13 @@
+#undef KERNEL
+#undef INPUT
+#undef WEIGHT
+#undef OUTPUT
+#undef ACC
+#undef SPLAT
+#undef PACKED
+#undef ZERO
+#undef READ
+#undef LOAD
+#undef STEP
+#undef PLUS
+#undef STORE

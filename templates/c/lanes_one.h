@@ -1,0 +1,2 @@
+#define LANES 1
+#define VNNI 0
