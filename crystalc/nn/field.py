@@ -58,6 +58,8 @@ class GeometricField(nn.Module):
 
     ``radius`` is there for the radial kernel only. ``frozen`` [N] marks compile-time constants.
     In training mode l2 takes the expanded form; in eval mode differences are taken first.
+    ``noise_energy``: sum of the variances of noise on a training input; as it adds just that to
+    every squared l2 distance, training mode takes it off again.
     """
 
     frozen: Tensor
@@ -65,6 +67,7 @@ class GeometricField(nn.Module):
     def __init__(self, shape: FieldShape, neurons: int) -> None:
         super().__init__()
         self.shape = shape
+        self.noise_energy = 0.0
         self.positions = nn.Parameter(torch.zeros(neurons, shape.dim))
         self.values = nn.Parameter(torch.zeros(neurons, shape.outputs))
         self.temperature = nn.Parameter(torch.ones(neurons))
@@ -78,7 +81,7 @@ class GeometricField(nn.Module):
     def squared_distances(self, x: Tensor) -> Tensor:
         """[B, D] -> [B, N]: square of the metric's distance."""
         if self.shape.metric == "l2" and self.training:
-            return squared_l2(x, self.positions)
+            return (squared_l2(x, self.positions) - self.noise_energy).clamp_min(0.0)
         return distances(x, self.positions, self.shape.metric, exact=True).square()
 
     def scores(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from crystalc.nn.classifier import CrystalClassifier
 from crystalc.training import freezing, growth, optimizer
 from crystalc.training.recipe import Recipe
-from crystalc.training.split import SplitField, field_of, rows_of
+from crystalc.training.split import SplitField, rows_of
 
 ACTIVE = "field.active."
 
@@ -123,8 +123,7 @@ class Crystal:
     def restore(self, state: dict[str, Any]) -> None:
         """Become the crystal that ``state`` was taken from, bit for bit."""
         self.model.load_state_dict(state["outside"], strict=False)
-        self.field.settled = field_of(self.field.shape, state["settled"]).requires_grad_(False)
-        self.field.active = field_of(self.field.shape, state["active"])
+        self.field.replace(state["settled"], state["active"])
         self.field.settled_born, self.field.active_born = (
             state["settled_born"],
             state["active_born"],
@@ -148,7 +147,9 @@ def _newborn(
     shape = recipe.shape(x.shape[1], classes)
     with torch.no_grad():
         points = x if projection is None else projection(x)
-    field = SplitField(shape, growth.first_neurons(shape, recipe, points, generator), recipe.gain)
+    born = growth.first_neurons(shape, recipe, points, generator)
+    energy = 0.0 if recipe.projection else recipe.noise**2 * x.shape[1]
+    field = SplitField(shape, born, recipe.gain, energy)
     return CrystalClassifier(field, projection, head, None if head else torch.zeros(classes))
 
 

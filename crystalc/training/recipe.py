@@ -19,22 +19,22 @@ class Recipe:
 
     # model
     neurons: int = 64
-    kernel: Kernel = "gauss"
-    activation: Activation | None = None
+    kernel: Kernel = "radial"
+    activation: Activation | None = "gelu"
     metric: Metric = "l2"
     normalized: bool = False
     projection: int = 0  # dimensions of a linear layer in front; 0 = none, x is used as it is
     hidden: int = 0  # outputs of the field below a linear head; 0 = no head, values are logits
     # optimisation
-    epochs: int = 80
+    epochs: int = 160
     batch: int = 64
-    lr: float = 0.01
+    lr: float = 0.015
     schedule: str = "onecycle"
     gain: float = 1.0  # the field's output is scaled by this; folded into the values when saved
     noise: float = 0.0  # standard deviation of the noise added to training inputs
     # growth
-    start_share: float = 0.25  # share of the neurons that are there at birth
-    grow_end: float = 0.4  # growth is over at this share of the epochs
+    start_share: float = 0.5  # share of the neurons that are there at birth
+    grow_end: float = 0.25  # growth is over at this share of the epochs
     # freezing
     frozen: float = 0.72  # share of the neurons that the schedule may freeze
     freeze_start: float = 0.5

@@ -1,21 +1,22 @@
-"""Recipes that were found to work, per data set; docs/LOG.md says how they were found."""
+"""Recipes that were found to work, per data set, chosen on validation accuracy."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from crystalc.checkpoint import Kernel
 from crystalc.training.recipe import Recipe
 
 RECIPES = {
-    "digits": Recipe(kernel="radial", activation="gelu", noise=0.1),
-    "mnist": Recipe(
-        kernel="radial", activation="gelu", neurons=128, epochs=12, batch=128, lr=0.015
-    ),
-    "letter": Recipe(
-        kernel="radial", activation="gelu", neurons=128, epochs=60, batch=128, lr=0.015
-    ),
-    "nsl-kdd": Recipe(kernel="radial", activation="gelu", neurons=64, epochs=20, batch=128),
+    "digits": Recipe(neurons=64, epochs=160, batch=64, noise=0.2),
+    "mnist": Recipe(neurons=128, epochs=15, batch=128, calm=0.1, calm_epochs=1),
+    "letter": Recipe(neurons=128, epochs=60, batch=128, calm=0.05),
+    "nsl-kdd": Recipe(neurons=64, epochs=20, batch=128, calm=0.1, calm_epochs=1),
+}
+EXPONENTIAL: dict[Kernel, dict[str, Any]] = {  # all weights positive: a larger output helps
+    "gauss": {"lr": 0.02, "gain": 3.0},
+    "laplace": {"lr": 0.02, "gain": 10.0},
 }
 
 
@@ -24,4 +25,4 @@ def recipe_for(name: str, kernel: Kernel | None = None) -> Recipe:
     recipe = RECIPES[name]
     if kernel in (None, recipe.kernel):
         return recipe
-    return replace(recipe, kernel=kernel, activation="gelu" if kernel == "radial" else None)
+    return replace(recipe, kernel=kernel, activation=None, **EXPONENTIAL[kernel])

@@ -17,9 +17,10 @@ def rows_of(field: GeometricField, index: Tensor | None = None) -> Rows:
     return {n: (t if index is None else t[index]).detach().clone() for n, t in found.items()}
 
 
-def field_of(shape: FieldShape, rows: Rows) -> GeometricField:
+def field_of(shape: FieldShape, rows: Rows, noise_energy: float = 0.0) -> GeometricField:
     """A field with these per-neuron tensors."""
     field = GeometricField(shape, len(rows["positions"]))
+    field.noise_energy = noise_energy
     with torch.no_grad():
         for name, tensor in rows.items():
             getattr(field, name).copy_(tensor)
@@ -35,21 +36,26 @@ class SplitField(nn.Module):
     """[B, D] -> [B, O]. ``settled`` takes no gradient and never moves; ``active`` trains.
 
     ``*_born`` hold each neuron's number of birth, so that merging restores the order of birth.
-    ``gain`` scales the output.
+    ``gain`` scales the output; ``noise_energy`` is that of GeometricField.
     """
 
     settled_born: Tensor
     active_born: Tensor
 
-    def __init__(self, shape: FieldShape, born: Rows, gain: float = 1.0) -> None:
+    def __init__(
+        self, shape: FieldShape, born: Rows, gain: float = 1.0, noise_energy: float = 0.0
+    ) -> None:
         super().__init__()
-        self.shape = shape
-        self.gain = gain
-        self.settled = field_of(shape, {n: t[:0] for n, t in born.items()}).requires_grad_(False)
-        self.active = field_of(shape, born)
-        count = len(self.active)
+        self.shape, self.gain, self.noise_energy = shape, gain, noise_energy
+        nothing = {name: tensor[:0] for name, tensor in born.items()}
         self.register_buffer("settled_born", torch.zeros(0, dtype=torch.long))
-        self.register_buffer("active_born", torch.arange(count))
+        self.register_buffer("active_born", torch.arange(len(born["positions"])))
+        self.replace(nothing, born)
+
+    def replace(self, settled: Rows, active: Rows) -> None:
+        """Put these neurons into the two halves, which are new modules."""
+        self.settled = field_of(self.shape, settled, self.noise_energy).requires_grad_(False)
+        self.active = field_of(self.shape, active, self.noise_energy)
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.active)
@@ -87,13 +93,12 @@ class SplitField(nn.Module):
         active = rows_of(self.active, kept)
         self.settled_born = torch.cat([self.settled_born, self.active_born[moved]])
         self.active_born = self.active_born[kept]
-        self.settled = field_of(self.shape, settled).requires_grad_(False)
-        self.active = field_of(self.shape, active)
+        self.replace(settled, active)
 
     def grow(self, born: Rows) -> None:
         """Add active neurons. ``active`` is a new module."""
         numbers = torch.arange(len(self), len(self) + len(born["positions"]))
-        self.active = field_of(self.shape, join(rows_of(self.active), born))
+        self.replace(rows_of(self.settled), join(rows_of(self.active), born))
         self.active_born = torch.cat([self.active_born, numbers])
 
     @torch.no_grad()
