@@ -11,6 +11,8 @@ EXIT_CHECK_FAILED = 1
 EXIT_INPUT_REFUSED = 2
 EXIT_TOOL_FAILED = 3
 
+DETAIL_LINES = 12
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -35,11 +37,14 @@ class CompileError(Exception):
 
 
 class ToolError(Exception):
-    """A tool is missing or failed (exit code 3)."""
+    """A tool is missing or failed (exit code 3). ``details``: what the tool itself printed."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        self.diagnostic = Diagnostic(message, hint=hint)
-        super().__init__(str(self.diagnostic))
+    def __init__(self, message: str, hint: str = "", details: str = "") -> None:
+        lines = details.splitlines()
+        shown = [f"  | {printable(line, 160)}" for line in lines[:DETAIL_LINES]]
+        if len(lines) > DETAIL_LINES:
+            shown.append(f"  | ... {len(lines) - DETAIL_LINES} more lines")
+        super().__init__("\n".join([str(Diagnostic(message, hint=hint)), *shown]))
 
 
 def refuse(

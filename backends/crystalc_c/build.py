@@ -68,7 +68,8 @@ def run(command: Sequence[str], where: Path, stdin: bytes = b"") -> bytes:
         raise ToolError(f"{command[0]} does not start: {error.strerror}") from error
     if done.returncode:
         text = done.stderr.decode(errors="replace").strip()
-        raise ToolError(f"{Path(command[0]).name} failed with code {done.returncode}: {text}")
+        name = Path(command[0]).name
+        raise ToolError(f"{name} failed with code {done.returncode}", details=text)
     return done.stdout
 
 

@@ -107,7 +107,7 @@ def _options(given: dict[str, Any]) -> Options:
 
     backend = dict(_pair(text) for text in given["options"])
     if given["name"] is not None:
-        backend["name"] = given["name"]
+        backend["prefix"] = given["name"]
     return Options(
         target=given["target"],
         arithmetic=given["arithmetic"],
