@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from crystalc.checkpoint import Kernel
+from crystalc.checkpoint import Kernel, Metric
 from crystalc.training.recipe import Recipe
 
 RECIPES = {
@@ -20,9 +20,12 @@ EXPONENTIAL: dict[Kernel, dict[str, Any]] = {  # all weights positive: a larger 
 }
 
 
-def recipe_for(name: str, kernel: Kernel | None = None) -> Recipe:
-    """The recipe of a data set, changed where another ``kernel`` needs other numbers."""
+def recipe_for(name: str, kernel: Kernel | None = None, metric: Metric | None = None) -> Recipe:
+    """The recipe of a data set, changed where ``kernel`` or ``metric`` needs other numbers.
+
+    An l1 distance grows with input noise in a way that cannot be taken off again: no noise there.
+    """
     recipe = RECIPES[name]
-    if kernel in (None, recipe.kernel):
-        return recipe
-    return replace(recipe, kernel=kernel, activation=None, **EXPONENTIAL[kernel])
+    if kernel not in (None, recipe.kernel):
+        recipe = replace(recipe, kernel=kernel, activation=None, **EXPONENTIAL[kernel])
+    return replace(recipe, metric="l1", noise=0.0) if metric == "l1" else recipe
