@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,38 +64,53 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     from crystalc.frontend import read_checkpoint
 
     options = _options(given)
-    observers = _observers(options, given)
-    checkpoint = read_checkpoint(model)
+    recorder = _recorder(options, given)
     out = output or Path("build") / options.target
-    compiled = driver.compile_checkpoint(checkpoint, options, observers)
-    driver.write(compiled, out)
+    with recorder.phase("read"):
+        checkpoint = read_checkpoint(model)
+    with recorder.phase("compile"):
+        compiled = driver.compile_checkpoint(checkpoint, options, [recorder])
+        driver.write(compiled, out)
     if given["save_temps"]:
-        observers[0].save(out / "ir")
-    if given["dump_after"] or given["time_passes"]:
-        click.echo(observers[0].text(given["dump_after"], given["time_passes"]), nl=False)
+        recorder.save(out / "ir")
+    click.echo(recorder.dump(given["dump_after"]), nl=False)
     _introduce(checkpoint, compiled, out)
-    comparison = None if given["no_check"] else driver.verify_build(compiled, out)
+    with recorder.phase("build and check"):
+        comparison = None if given["no_check"] else driver.verify_build(compiled, out)
     report = driver.write_report(out, driver.report(compiled, checkpoint, comparison))
     click.echo(_verdict(compiled, comparison))
     click.echo(f"report  {report}")
+    if given["time_passes"]:
+        click.echo(recorder.times())
     ctx.exit(EXIT_OK if comparison is None or comparison.ok else EXIT_CHECK_FAILED)
 
 
 class Recorder:
-    """Observer that keeps the graph and the seconds of every pass."""
+    """Observer that keeps the graph and the seconds of every pass, and of the phases around."""
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, Graph, float]] = []
+        self.phases: list[tuple[str, float]] = []
 
     def __call__(self, name: str, before: Graph, after: Graph, seconds: float) -> None:
         self.steps.append((name, after, seconds))
 
-    def text(self, dump_after: str | None, times: bool) -> str:
-        """What --dump-after and --time-passes print."""
-        lines = [str(graph) for name, graph, _ in self.steps if name == dump_after]
-        if times:
-            lines += [f"{name:18} {seconds * 1e3:8.1f} ms\n" for name, _, seconds in self.steps]
-        return "".join(lines)
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time the enclosed block."""
+        start = time.perf_counter()
+        yield
+        self.phases.append((name, time.perf_counter() - start))
+
+    def dump(self, after: str | None) -> str:
+        """What --dump-after prints."""
+        return "".join(str(graph) for name, graph, _ in self.steps if name == after)
+
+    def times(self) -> str:
+        """What --time-passes prints."""
+        passes = [f"  {name:22} {seconds * 1e3:8.1f} ms" for name, _, seconds in self.steps]
+        phases = [f"{name:24} {seconds * 1e3:8.1f} ms" for name, seconds in self.phases]
+        return "\n".join(["passes", *passes, *phases])
 
     def save(self, folder: Path) -> None:
         """One numbered text file per pass."""
@@ -127,7 +145,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _observers(options: Options, given: dict[str, Any]) -> tuple[Recorder, ...]:
+def _recorder(options: Options, given: dict[str, Any]) -> Recorder:
     from difflib import get_close_matches
 
     from crystalc.pipeline import pass_names
@@ -138,7 +156,7 @@ def _observers(options: Options, given: dict[str, Any]) -> tuple[Recorder, ...]:
         near = get_close_matches(wanted, names, 1)
         hint = f"did you mean '{near[0]}'?" if near else f"passes: {', '.join(names)}"
         raise refuse(f"unknown pass '{wanted}'", hint=hint)
-    return (Recorder(),)
+    return Recorder()
 
 
 def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
