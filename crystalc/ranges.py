@@ -30,6 +30,11 @@ class Interval:
         """Smallest and largest element over the whole tensor."""
         return int(self.low.min()), int(self.high.max())
 
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value of any element."""
+        return max(map(abs, self.hull))
+
 
 def _exact(a: Array) -> Array:
     return np.asarray(a).astype(object)
@@ -174,4 +179,4 @@ def smallest_type(low: int, high: int, frac: int) -> FixedType:
     """The narrowest FixedType with this binary point that holds ``low``..``high``."""
     if low >= 0:
         return FixedType(False, max(1, int(high).bit_length()), frac)
-    return FixedType(True, 1 + max(int(high).bit_length(), int(~low).bit_length()), frac)
+    return FixedType(True, 1 + max(max(high, 0).bit_length(), int(~low).bit_length()), frac)

@@ -15,7 +15,9 @@ from crystalc.ranges import Interval, infer
 
 Shape = tuple[int, ...]
 
-ACCUMULATOR_LIMIT = 1 << 62
+WIDEST = 62
+ACCUMULATOR_LIMIT = 1 << WIDEST
+LEVELS = {False: "float", True: "fixed"}
 OPERANDS: Mapping[Op, tuple[int, ...]] = {
     Op.INPUT: (0,),
     Op.CONST: (0,),
@@ -28,6 +30,12 @@ ATTRS: Mapping[Op, Mapping[str, type]] = {
     Op.DISTANCE: {"metric": str},
     Op.SHIFT: {"left": int},
     Op.REQUANT: {"shift": int},
+}
+VALUES: Mapping[tuple[Op, str], tuple[str, ...] | range] = {
+    (Op.DISTANCE, "metric"): ("l2", "l1"),
+    (Op.SHIFT, "left"): range(WIDEST),
+    (Op.REQUANT, "shift"): range(1, WIDEST),
+    (Op.DIV, "shift"): range(WIDEST),
 }
 NEURON_ROLES = frozenset({"positions", "values", "temperature", "radius"})
 ROLES = NEURON_ROLES | {"weight", "bias", "scale", "offset", "table", "other"}
@@ -132,23 +140,44 @@ def _structure(graph: Graph) -> list[Diagnostic]:
 
 def _node(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
     semantics = FIXED if graph.is_fixed else FLOAT
-    if node.op in (Op.INPUT, Op.CONST):
-        return _const(node) if node.op is Op.CONST else []
-    if node.op not in semantics:
-        level = "fixed" if graph.is_fixed else "float"
-        return [Diagnostic(f"%{i}: {node.op.value} does not exist in a {level} graph", node.loc)]
-    return _attrs(i, node) or _shape(graph, i, node) or _elem(graph, i, node)
+    elem = node.type.elem
+    if isinstance(elem, FixedType) and not 1 <= elem.width <= WIDEST:
+        text = f"%{i}: {elem} is outside the widths 1..{WIDEST}"
+        return [Diagnostic(text, node.loc, "compile with --arithmetic float")]
+    if node.op is Op.INPUT:
+        return []
+    if node.op is Op.CONST:
+        return _const(node) or (_kind(graph, i, node) if graph.is_fixed else [])
+    if node.op not in semantics or (graph.is_fixed and len(node.inputs) == 3):
+        with_scale = " with scale" if node.op is Op.DISTANCE else ""
+        level = LEVELS[graph.is_fixed]
+        text = f"%{i}: {node.op.value}{with_scale} does not exist in a {level} graph"
+        return [Diagnostic(text, node.loc)]
+    return _attrs(graph, i, node) or _shape(graph, i, node) or _elem(graph, i, node)
 
 
-def _attrs(i: int, node: Node) -> list[Diagnostic]:
+def _attrs(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
+    wanted = dict(ATTRS.get(node.op, {}))
+    if node.op is Op.DIV and graph.is_fixed:
+        wanted["shift"] = int
     found = []
-    for key, kind in ATTRS.get(node.op, {}).items():
-        if not isinstance(node.attrs.get(key), kind):
+    for key, kind in wanted.items():
+        value, valid = node.attrs.get(key), VALUES[node.op, key]
+        if not isinstance(value, kind) or isinstance(value, bool):
             text = f"%{i}: {node.op.value} needs attribute {key} ({kind.__name__})"
             found.append(Diagnostic(text, node.loc))
-    if node.op is Op.REQUANT and not found and not 1 <= int(node.attrs["shift"]) <= 61:
-        found.append(Diagnostic(f"%{i}: requant shift must be 1..61", node.loc))
+        elif value not in valid:
+            span = f"{valid[0]}..{valid[-1]}" if isinstance(valid, range) else " or ".join(valid)
+            text = f"%{i}: {node.op.value} {key} must be {span}, not {value}"
+            found.append(Diagnostic(text, node.loc))
     return found
+
+
+def _kind(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
+    if isinstance(node.type.elem, FixedType) == graph.is_fixed:
+        return []
+    text = f"%{i}: {node.type.elem} in a {LEVELS[graph.is_fixed]} graph"
+    return [Diagnostic(text, node.loc)]
 
 
 def _shape(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
@@ -163,8 +192,8 @@ def _shape(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
 
 
 def _elem(graph: Graph, i: int, node: Node) -> list[Diagnostic]:
-    if isinstance(node.type.elem, FixedType) != graph.is_fixed:
-        return [Diagnostic(f"%{i}: {node.type.elem} in the wrong kind of graph", node.loc)]
+    if found := _kind(graph, i, node):
+        return found
     if graph.is_fixed and node.op in (Op.ADD, Op.SUB):
         fracs = {getattr(graph[j].type.elem, "frac", None) for j in node.inputs}
         if len(fracs) > 1:
@@ -224,13 +253,25 @@ def _ranges(graph: Graph) -> list[Diagnostic]:
         if low < elem.low or high > elem.high:
             text = f"%{i}: {node.op.value} reaches {low}..{high}, beyond {elem}"
             found.append(Diagnostic(text, node.loc))
-        if node.op is Op.REQUANT and _accumulator(node, known) >= ACCUMULATOR_LIMIT:
-            found.append(Diagnostic(f"%{i}: requant product leaves 62 bits", node.loc))
+        if node.op in INSIDE and INSIDE[node.op](node, known) >= ACCUMULATOR_LIMIT:
+            text = f"%{i}: {node.op.value} leaves {WIDEST} bits inside"
+            found.append(Diagnostic(text, node.loc))
     return found
 
 
-def _accumulator(node: Node, known: list[Interval]) -> int:
+def _requant_inside(node: Node, known: list[Interval]) -> int:
     """Largest magnitude inside REQUANT before its shift."""
-    x, mul = (known[j] for j in node.inputs)
-    most = max(abs(v) for v in x.hull) * max(abs(v) for v in mul.hull)
-    return int(most) + (1 << (int(node.attrs["shift"]) - 1))
+    x, mul = (known[j].magnitude for j in node.inputs)
+    return x * mul + (1 << (int(node.attrs["shift"]) - 1))
+
+
+def _div_inside(node: Node, known: list[Interval]) -> int:
+    """Largest numerator of DIV."""
+    a, b = (known[j].magnitude for j in node.inputs)
+    return (a << (int(node.attrs["shift"]) + 1)) + max(b, 1)
+
+
+INSIDE: Mapping[Op, Callable[[Node, list[Interval]], int]] = {
+    Op.REQUANT: _requant_inside,
+    Op.DIV: _div_inside,
+}

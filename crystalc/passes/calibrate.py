@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.diagnostics import CompileError, refuse
 from crystalc.ir import FixedType
 
 Array = NDArray[Any]
@@ -15,6 +16,7 @@ FRAC_LIMIT = 30
 MULTIPLIER_BITS = 24
 PRODUCT_BITS = 60
 SHIFT_LIMIT = 60
+LARGEST = 2.0**61
 
 
 def to_fixed(x: Array, elem: FixedType) -> NDArray[np.int64]:
@@ -66,8 +68,19 @@ def row_scale(w: Array, axis: int, width: int) -> Array:
 
 
 def round_half_up(x: Array) -> NDArray[np.int64]:
-    """floor(x + 1/2) as int64."""
-    return np.floor(np.asarray(x, dtype=np.float64) + 0.5).astype(np.int64)
+    """floor(x + 1/2) as int64. Raises CompileError where that needs more than 62 bits."""
+    rounded = np.floor(np.asarray(x, dtype=np.float64) + 0.5)
+    if not (np.abs(rounded) < LARGEST).all():
+        raise too_wide()
+    return rounded.astype(np.int64)
+
+
+def too_wide() -> CompileError:
+    """The refusal of a model whose numbers no integer of the oracle can carry."""
+    return refuse(
+        "the model's numbers are too far apart in size for integers",
+        hint="compile with --arithmetic float",
+    )
 
 
 def multipliers(ratio: Array, operand_bits: int) -> tuple[NDArray[np.int64], int]:

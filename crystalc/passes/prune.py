@@ -80,7 +80,8 @@ def _dead_fixed(graph: Graph, field: Field) -> list[Dropped]:
 
 def _dead_float(graph: Graph, field: Field) -> list[Dropped]:
     largest = np.abs(_values(graph, field)).max(1)
-    bound = _weight_bound(graph, field) * largest
+    weight = _weight_bound(graph, field)
+    bound = np.multiply(weight, largest, out=np.zeros(field.neurons), where=largest > 0)
     limit = LAST_BIT * largest.max() / field.neurons
     reason = "below the last bit of the output"
     return [Dropped(int(n), float(bound[n]), reason) for n in np.flatnonzero(bound <= limit)]

@@ -12,7 +12,7 @@ the whole weight range, however small exp(-d) is at its distances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ SOFT_RANGE = 8.0
 """exp(-8) is 1/11 of an 8-bit step: farther neurons have weight 0."""
 
 PROBES = 1025
+FAINTEST = 1e-200
+"""A kernel that never exceeds this counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def _distance(c: _Context, ids: dict[int, int]) -> int:
     x = ids[node.inputs[0]]
     points = c.graph[node.inputs[1]].data()
     elem = covering_type(points, c.width)
+    elem = replace(elem, frac=min(elem.frac, c.build.frac(x) + c.width))
     p = c.const(to_fixed(points, elem), "positions", elem)
     squared = 2 if node.attrs["metric"] == "l2" else 1
     frac = squared * max(c.build.frac(x), elem.frac)
@@ -153,7 +156,7 @@ def _table(c: _Context, distance: int) -> tuple[int, Array]:
     f = kernel(c, _centres(low, high, INDEX_BITS))
     out = FixedType(bool(f.min() < 0), c.width)
     peak = np.abs(f).max(0)
-    alpha = np.where(peak > 0, peak, 1.0) / out.high
+    alpha = np.where(peak > FAINTEST, peak, 1.0) / out.high
     table = c.const(round_half_up(f / alpha).T, "table", out)
     w = c.build.op(Op.LOOKUP, (index, table), TensorType((c.n,), out), c.loc)
     return w, alpha
@@ -161,15 +164,20 @@ def _table(c: _Context, distance: int) -> tuple[int, Array]:
 
 def _index_range(c: _Context) -> tuple[Array, Array]:
     """Distances per neuron where the kernel moves, within those met in calibration."""
-    d = c.real[c.field.distance]
-    low, high = d.min(0), d.max(0)
-    high = np.maximum(high, low + np.maximum(1e-6, 1e-3 * np.abs(low)))
+    low, high = _met(c)
     probe = low + np.linspace(0, 1, PROBES)[:, None] * (high - low)
     f = kernel(c, probe)
     still = np.abs(f - f[-1]) <= 0.5 / (1 << c.width) * np.abs(f).max(0)
     tail = np.logical_and.accumulate(still[::-1])[::-1]
     first = np.where(tail.any(0), tail.argmax(0), PROBES - 1)
     return low, probe[np.maximum(first, 1), np.arange(c.n)]
+
+
+def _met(c: _Context) -> tuple[Array, Array]:
+    """Least and largest distance of each neuron on the samples, never equal."""
+    d = c.real[c.field.distance]
+    low = d.min(0)
+    return low, np.maximum(d.max(0), low + np.maximum(1e-6, 1e-3 * np.abs(low)))
 
 
 def _centres(low: Array, high: Array, bits: int) -> Array:
@@ -201,8 +209,7 @@ def _softmax(c: _Context, distance: int) -> tuple[int, Array]:
     """Normalised weights: a table of -z, less its minimum, then one shared table of exp."""
     softmax = next(i for i in c.field.chain if c.graph[i].op is Op.SOFTMAX)
     z = c.graph[softmax].inputs[0]
-    d = c.real[c.field.distance]
-    low, high = d.min(0), np.maximum(d.max(0), d.min(0) + 1e-6)
+    low, high = _met(c)
     index = _index(c, distance, low, high, SOFT_INDEX_BITS)
     cost = -kernel(c, _centres(low, high, SOFT_INDEX_BITS), last=z)
     frac = SOFT_BITS - int(np.ceil(np.log2(max(1.0, float(cost.max())))))
@@ -215,16 +222,19 @@ def _softmax(c: _Context, distance: int) -> tuple[int, Array]:
 
 
 def _exp(c: _Context, above: int) -> int:
-    """exp(-a) of a >= 0 as ``width`` bits, by one table that every neuron shares."""
+    """exp(-a) of a >= 0 as ``width`` bits, by one table that every neuron shares.
+
+    Role "other": where there is one neuron, its row must not pass for that neuron's.
+    """
     bits = FixedType(False, INDEX_BITS)
     step = SOFT_RANGE / bits.high
     m, shift = multipliers(np.array([2.0 ** -c.build.frac(above) / step]), _bits(c, above))
-    mul = c.build.const(m, smallest_type(0, int(m.max()), 0), c.loc, role="scale")
+    mul = c.build.const(m, smallest_type(0, int(m.max()), 0), c.loc, role="other")
     shape = TensorType((c.n,), bits)
     index = c.build.op(Op.REQUANT, (above, mul), shape, c.loc, shift=shift)
     out = FixedType(False, c.width)
     table = round_half_up(np.exp(-np.arange(1 << INDEX_BITS) * step) * out.high)
-    shared = c.build.const(table[None, :], out, c.loc, role="table")
+    shared = c.build.const(table[None, :], out, c.loc, role="other")
     return c.build.op(Op.LOOKUP, (index, shared), TensorType((c.n,), out), c.loc)
 
 

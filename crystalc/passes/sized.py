@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crystalc.ir import Builder, FixedType, Graph, Loc, Node, Op, TensorType
+from crystalc.passes.calibrate import too_wide
 from crystalc.ranges import Interval, infer, smallest_type
 
 DERIVED = frozenset(
@@ -40,11 +41,17 @@ class SizedBuilder(Builder):
         return self.add(self.narrowed(Node(op, inputs, wide, loc, attrs)))
 
     def narrowed(self, node: Node) -> Node:
-        """``node`` with the narrowest element type of the same binary point."""
+        """``node`` with the narrowest element type of the same binary point.
+
+        Raises CompileError where that is wider than 62 bits.
+        """
         elem = node.type.elem
         assert isinstance(elem, FixedType)
         hull = infer(Graph(tuple(self.nodes)), node, self.known).hull
-        return replace(node, type=TensorType(node.type.shape, smallest_type(*hull, elem.frac)))
+        narrow = smallest_type(*hull, elem.frac)
+        if narrow.width > WIDEST:
+            raise too_wide()
+        return replace(node, type=TensorType(node.type.shape, narrow))
 
     def frac(self, index: int) -> int:
         """Binary point of value ``index``."""
