@@ -54,13 +54,14 @@ def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     """
     from crystalc.frontend import read_checkpoint
     from crystalc.training.data import load
+    from crystalc.training.state import state_path
     from crystalc.viz import neurons_picture
 
     path = model or output / "digits.pt"
     if path.exists():
         click.echo(f"using   {path} (delete it to train anew)")
     else:
-        ctx.invoke(train, dataset="digits", output=path)
+        ctx.invoke(train, dataset="digits", output=path, resume=state_path(path).exists())
     checkpoint = read_checkpoint(path)
     test = load("digits", seed=int(checkpoint.metadata.get("seed", 0))).test
     rows = [_row(checkpoint, o, output, test.x, test.y) for o in _forms()]

@@ -1,0 +1,72 @@
+"""What the README and the examples tell a newcomer to type works as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+OTHER_TESTS = ("make test",)
+"""Lines that would run this suite inside itself."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one line as a newcomer would after `. .venv/bin/activate`."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", line],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+
+
+def run(line: str, folder: Path) -> str:
+    done = shell(line, folder)
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.timeout(560)
+def test_every_command_of_the_readme(tmp_path: Path) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    commands = [line.split("#")[0].strip() for line in lines]
+    assert any(c.startswith("crystalc ") for c in commands) and "make demo" in commands
+    said = ""
+    for command in commands:
+        if command not in OTHER_TESTS and not command.startswith(". "):
+            said += run(command, ROOT if command.startswith("make ") else tmp_path)
+    assert said.count(": OK") >= 3, said
+    compile_snippet(tmp_path)
+
+
+def compile_snippet(folder: Path) -> None:
+    """The C of the README against the header it talks about."""
+    (snippet,) = blocks("c")
+    top, body = snippet.split("\n\ncrystal_state_init", 1)
+    source = (
+        f"{top}\nvoid once(const crystal_in *in, crystal_out *out);\n"
+        f"void once(const crystal_in *in, crystal_out *out)\n{{\ncrystal_state_init{body}}}\n"
+    )
+    (folder / "snippet.c").write_text(source)
+    run("cc -std=c99 -Wall -Wextra -Werror -Ibuild/c -c snippet.c", folder)
+
+
+def test_the_digits_example(tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples/digits/run.sh"), tmp_path)
+    assert said.count(": OK") == 2
+    before, after = (line.split(":")[1] for line in said.splitlines()[-2:])
+    assert len(before.split()) == 10 and before != after
