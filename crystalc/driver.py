@@ -116,8 +116,8 @@ def compile_checkpoint(
 ) -> Compiled:
     """Lower, run the passes and emit. Raises CompileError; writes nothing."""
     backend = create(options.target, options.backend)
-    samples = samples_of(checkpoint)
     reference = check(lower(checkpoint))
+    samples = samples_of(checkpoint)
     if options.argmax:
         reference = check(_with_argmax(reference))
     for observe in observers:
