@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath
@@ -95,18 +95,19 @@ def load(name: str) -> type[Any]:
         raise refuse(f"unknown target '{name}'", hint=hint)
     try:
         backend = found[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise refuse(
             f"the backend for '{name}' in {_origin(found[name])} does not import: {error}"
         ) from error
     if not _is_backend(backend):
-        raise refuse(f"'{found[name].value}' in {_origin(found[name])} is not a Backend class")
+        raise refuse(f"'{found[name].value}' in {_origin(found[name])} is not a Backend dataclass")
     return backend  # type: ignore[no-any-return]
 
 
 def _is_backend(backend: object) -> bool:
     needed = ("name", "capabilities", "emit", "execute")
-    return isinstance(backend, type) and all(hasattr(backend, key) for key in needed)
+    is_class = isinstance(backend, type) and is_dataclass(backend)
+    return is_class and all(hasattr(backend, key) for key in needed)
 
 
 def create(name: str, options: Mapping[str, str]) -> Backend:

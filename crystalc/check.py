@@ -60,8 +60,10 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
     """Compare outputs [batch, O] elementwise with ``bound`` of the same shape."""
     if not np.isfinite(got.astype(np.float64)).all():
         return _failed(len(wanted), "the artefact gave NaN or infinity")
-    error = np.abs(got.astype(np.float64) - wanted)
-    over = error > bound
+    if not np.isfinite(bound).all():
+        return _failed(len(wanted), "no finite error bound follows from this graph")
+    error = _distance(wanted, got)
+    over = ~(error <= bound)
     share = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
     return Comparison(
         vectors=len(wanted),
@@ -73,6 +75,13 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
         ok=not over.any(),
         reason=_reason(wanted, got, over) if over.any() else "",
     )
+
+
+def _distance(wanted: Array, got: Array) -> Array:
+    """|got - wanted|, exact where both are integers."""
+    if wanted.dtype.kind == "i" and got.dtype.kind in "iu":
+        return np.abs(got.astype(np.int64) - wanted)
+    return np.abs(got.astype(np.float64) - wanted)
 
 
 def _reason(wanted: Array, got: Array, over: Array) -> str:

@@ -24,7 +24,7 @@ INLINE = 16
 HEAD = re.compile(r'graph source="([0-9a-f]*)" \{')
 LINE = re.compile(
     r"  %(?P<id>\d+) = (?P<op>\w+)(?:\((?P<inputs>[%\d, ]*)\))?(?: (?P<attrs>\{.*?\}))?"
-    r" : \[(?P<shape>[\d, ]*)\] (?P<elem>[a-z]\d+(?:q-?\d+)?)"
+    r" : \[(?P<shape>[\d, ]*)\] (?P<elem>f\d+|[su]\d+q-?\d+)"
     r"(?: = (?P<value>\[.*?\]|#[0-9a-f]+))?(?: active=(?P<active>[01]+))?  "
     r'@(?P<key>"(?:[^"\\]|\\.)*")(?P<index>\[[\d, ]*\])?$'
 )
@@ -73,8 +73,15 @@ def parse(text: str, side: Mapping[str, Array] | None = None) -> Graph:
     head = HEAD.fullmatch(lines[0]) if lines else None
     if head is None or lines[-1] != "}":
         raise refuse("not a graph: it starts with 'graph source=\"...\" {' and ends with '}'")
-    nodes = [_parse(i, line, side or {}) for i, line in enumerate(lines[1:-1])]
+    nodes = [_line(i, line, side or {}) for i, line in enumerate(lines[1:-1])]
     return Graph(tuple(nodes), head[1])
+
+
+def _line(i: int, line: str, side: Mapping[str, Array]) -> Node:
+    try:
+        return _parse(i, line, side)
+    except ValueError as error:  # JSON, numbers, and how many of them
+        raise refuse(f"line {i + 2} of the graph does not read: {error}") from None
 
 
 def _parse(i: int, line: str, side: Mapping[str, Array]) -> Node:

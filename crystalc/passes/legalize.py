@@ -3,9 +3,9 @@
     |x - p_n|^2  =  |x|^2 + |p_n|^2 - 2 p_n.x
 
 In integers this is exact and always done. In float it loses digits where the distance is small
-against |x|, which the square root of the laplace kernel would amplify without bound: a distance
-under a square root keeps its direct form. Active points keep it too, so that their owner rewrites
-plain positions and nothing that is derived from them.
+against |x|, which the square root of the laplace kernel would amplify without bound, and a narrow
+kernel far from the origin by |p|^2 / T: those distances keep their direct form. Active points keep
+it too, so that their owner rewrites plain positions and nothing that is derived from them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from crystalc.ir import Builder, Graph, Node, Op, TensorType, without_dead_nodes
+import numpy as np
+
+from crystalc.ir import ELEMENTWISE, Builder, Graph, Node, Op, TensorType, without_dead_nodes
 from crystalc.passes.rows import copy
 from crystalc.passes.sized import DERIVED, SizedBuilder
 from crystalc.ranges import smallest_type
+
+SHARPEST = 2.0**10
+"""Largest |p|^2 / T of a kernel whose distance is expanded: it costs 10 of 24 bits at most."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,30 @@ def _float(graph: Graph) -> Graph:
     build = Builder(graph.source)
     ids: dict[int, int] = {}
     for i, node in graph:
-        rooted = any(graph[u].op is Op.SQRT for u in graph.users(i))
-        expand = _expandable(graph, node) and not rooted
+        expand = _expandable(graph, node) and not _cancels(graph, i)
         ids[i] = (_expand_float if expand else copy)(build, node, ids)
     return build.graph()
+
+
+def _cancels(graph: Graph, distance: int) -> bool:
+    """Would the expanded form lose digits that the kernel after it needs?"""
+    readers = [graph[i] for i in _elementwise_readers(graph, distance)]
+    if any(node.op is Op.SQRT for node in readers):
+        return True
+    norms = np.square(graph[graph[distance].inputs[1]].data()).sum(-1)
+    divisors = [graph[node.inputs[1]] for node in readers if node.op is Op.DIV]
+    return any(
+        bool((norms > SHARPEST * np.abs(d.data())).any()) for d in divisors if d.op is Op.CONST
+    )
+
+
+def _elementwise_readers(graph: Graph, value: int) -> list[int]:
+    """Every elementwise node whose operands come down to ``value`` and constants or others."""
+    chain = [value]
+    for i, node in graph:
+        if node.op in ELEMENTWISE and set(node.inputs) & set(chain):
+            chain.append(i)
+    return chain[1:]
 
 
 def _expand_float(build: Builder, node: Node, ids: dict[int, int]) -> int:

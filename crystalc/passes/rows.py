@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.ir import ELEMENTWISE, Builder, Graph, Node, Op, TensorType, without_dead_nodes
+from crystalc.passes.sized import SizedBuilder
 
 ROWWISE = ELEMENTWISE | {Op.SHIFT, Op.REQUANT, Op.LOOKUP}
 
@@ -90,7 +91,10 @@ def emit_rows(
                 local[j] = _take(build, graph[j], field.neurons, rows)
         inputs = tuple(local.get(j, ids.get(j, -1)) for j in node.inputs)
         shape = (len(rows),) if i in field.chain else node.type.shape
-        local[i] = build.add(replace(node, inputs=inputs, type=TensorType(shape, node.type.elem)))
+        part = replace(node, inputs=inputs, type=TensorType(shape, node.type.elem))
+        if i in field.joins and isinstance(build, SizedBuilder):
+            part = build.narrowed(part)  # a part of a sum may reach farther than the sum
+        local[i] = build.add(part)
     return local
 
 
@@ -118,7 +122,7 @@ def rebuild(
     ``replace_joins`` gets the builder and the new ids of the values outside the field, and
     returns the new ids of the joins. ``field`` must not be coupled.
     """
-    build = Builder(graph.source)
+    build = SizedBuilder(graph.source) if graph.is_fixed else Builder(graph.source)
     inside = {*field.chain, *field.joins}
     ids: dict[int, int] = {}
     for i, node in graph:
