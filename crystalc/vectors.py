@@ -40,8 +40,10 @@ def read_vectors(path: Path, inputs: int) -> NDArray[np.float64]:
     """Real inputs [n, inputs] from a .npy file. Raises CompileError naming what is wrong."""
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise refuse(f"cannot read vectors from {path}: {error}", hint="give a .npy file") from None
+    except OSError as error:
+        raise refuse(f"cannot read vectors from {path}: {error.strerror}") from None
+    except ValueError:
+        raise refuse(f"{path} is not a .npy file of numbers", hint="numpy.save makes one") from None
     if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != inputs:
         shape = getattr(array, "shape", "an archive")
         raise refuse(f"{path} holds {shape}, the model needs [n, {inputs}]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from crystalc.diagnostics import (
     CompileError,
     ToolError,
     printable,
+    refuse,
 )
 
 INTERRUPTED = 130
@@ -30,8 +32,15 @@ class MainGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and not _is_own(args[0]):
+            self.refuse_misspelt(args[0])
             args = ["compile", *args]
         return super().parse_args(ctx, args)
+
+    def refuse_misspelt(self, word: str) -> None:
+        """A word that is no file but nearly a command is not taken for a model."""
+        near = get_close_matches(word, self.commands, 1)
+        if near and not os.path.lexists(word):
+            raise refuse(f"no file or command '{word}'", hint=f"did you mean '{near[0]}'?")
 
 
 def _is_own(word: str) -> bool:

@@ -21,22 +21,18 @@ if TYPE_CHECKING:
 
 @click.command("compile")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, help="See --list-targets.")
+@click.option("--target", help="One of crystalc --list-targets.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder; default build/TARGET."
 )
 @click.option(
     "--arithmetic", type=click.Choice(["float", "fixed"]), default="float", show_default=True
 )
-@click.option(
-    "--width", type=int, default=8, show_default=True, help="Bits of the fixed form, 4..16."
-)
+@click.option("--width", type=int, help="Bits of the fixed form, 4..16; default 8.")
 @click.option(
     "--weights",
     type=click.Choice(["f32", "q8"]),
-    default="f32",
-    show_default=True,
-    help="Storage of constants under float arithmetic.",
+    help="Storage of constants under float arithmetic; default f32.",
 )
 @click.option("--argmax", is_flag=True, help="The artefact returns the class, not the logits.")
 @click.option("--name", help="Prefix of every public symbol; default crystal.")
@@ -60,6 +56,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: Any) -> None:
     """Compile MODEL for a target, build the artefact and check it against the oracle."""
+    _refuse_contradictions(given)
     from crystalc import driver
     from crystalc.frontend import read_checkpoint
 
@@ -70,19 +67,31 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
         checkpoint = read_checkpoint(model)
     with recorder.phase("compile"):
         compiled = driver.compile_checkpoint(checkpoint, options, [recorder])
+        vectors = driver.check_vectors(compiled)
         driver.write(compiled, out)
     if given["save_temps"]:
         recorder.save(out / "ir")
     click.echo(recorder.dump(given["dump_after"]), nl=False)
     _introduce(checkpoint, compiled, out)
     with recorder.phase("build and check"):
-        comparison = None if given["no_check"] else driver.verify_build(compiled, out)
+        comparison = None if given["no_check"] else driver.verify_build(compiled, out, vectors)
     report = driver.write_report(out, driver.report(compiled, checkpoint, comparison))
     click.echo(_verdict(compiled, comparison))
     click.echo(f"report  {report}")
     if given["time_passes"]:
         click.echo(recorder.times())
     ctx.exit(EXIT_OK if comparison is None or comparison.ok else EXIT_CHECK_FAILED)
+
+
+def _refuse_contradictions(given: dict[str, Any]) -> None:
+    """An option that would be ignored is an error."""
+    fixed = given["arithmetic"] == "fixed"
+    if given["target"] is None:
+        raise refuse("which target?", hint="add --target NAME; crystalc --list-targets names them")
+    if given["width"] is not None and not fixed:
+        raise refuse("--width has no meaning in float", hint="add --arithmetic fixed")
+    if given["weights"] is not None and fixed:
+        raise refuse("--weights has no meaning in fixed arithmetic", hint="--width sets the bits")
 
 
 class Recorder:
@@ -129,8 +138,8 @@ def _options(given: dict[str, Any]) -> Options:
     return Options(
         target=given["target"],
         arithmetic=given["arithmetic"],
-        width=given["width"],
-        weights=given["weights"],
+        width=8 if given["width"] is None else given["width"],
+        weights=given["weights"] or "f32",
         argmax=given["argmax"],
         vectors=given["vectors"],
         count=given["count"],

@@ -97,7 +97,7 @@ def _row(
     compiled = driver.compile_checkpoint(checkpoint, options)
     out = output / f"{options.target}-{form.replace(' ', '-')}"
     driver.write(compiled, out)
-    comparison = driver.verify_build(compiled, out)
+    comparison = driver.verify_build(compiled, out, driver.check_vectors(compiled))
     driver.write_report(out, driver.report(compiled, checkpoint, comparison))
     right = _outputs(compiled, out, x).argmax(-1) == y
     size = sum(len(v) for v in compiled.files.values())

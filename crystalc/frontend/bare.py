@@ -12,9 +12,9 @@ import numpy as np
 
 from crystalc.checkpoint import Checkpoint, Config
 from crystalc.diagnostics import refuse
-from crystalc.frontend.language import is_language_model, read_language_model
+from crystalc.frontend.language import is_language_model, is_mask, read_language_model
 from crystalc.frontend.parameters import check_tensors
-from crystalc.frontend.tree import Array, Findings, Opaque, Tree, Value, describe, nearest
+from crystalc.frontend.tree import Findings, Tree, Value, describe, nearest
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 MODULE_PREFIXES = ("_orig_mod.", "module.", "model.")
@@ -40,6 +40,7 @@ ALIASES = {
     "head.bias": "head.bias",
     "bias": "bias",
 }
+SHORT_NAMES = {ours: ours.removeprefix("field.") for ours in ALIASES.values()}
 NEEDS_CONFIG = "only a file with a config says which kernel that is: see docs/checkpoints.md"
 
 
@@ -63,13 +64,15 @@ def _unwrap(tree: Tree, findings: Findings) -> tuple[Tree, dict[str, str | int |
         if isinstance(inner, dict):
             siblings = {key: value for key, value in tree.items() if key != wrapper}
             return inner, _siblings(siblings, findings)
-    tensors = {k: v for k, v in tree.items() if isinstance(v, np.ndarray) or _is_tensor(v)}
-    others = {key: value for key, value in tree.items() if key not in tensors}
-    return tensors, _siblings(others, findings)
+    beside = {k: v for k, v in tree.items() if _is_beside(k, v)}
+    state = {key: value for key, value in tree.items() if key not in beside}
+    return state, _siblings(beside, findings)
 
 
-def _is_tensor(value: Value) -> bool:
-    return isinstance(value, Opaque) and "tensor" in value.kind
+def _is_beside(key: str, value: Value) -> bool:
+    """In a dict without wrapper: True for what is no parameter, not even a wrong one."""
+    plain = value is None or isinstance(value, str | int | float)
+    return key in TRAINING_STATE or (plain and key.rpartition(".")[2] not in ALIASES)
 
 
 def _siblings(entries: Tree, findings: Findings) -> dict[str, str | int | float]:
@@ -130,7 +133,7 @@ def _classifier(
     state: Tree, metadata: dict[str, str | int | float], source: str, findings: Findings
 ) -> Checkpoint:
     named = _canonical(state, findings)
-    findings.names = named.names
+    findings.names = {**SHORT_NAMES, **named.names}
     tensors = named.tensors
     config = _config_from_shapes(tensors, findings)
     if config is None:
@@ -167,7 +170,7 @@ def _config_from_shapes(tensors: Tree, findings: Findings) -> Config | None:
 def _matrix(key: str, tensors: Tree, findings: Findings) -> tuple[int, int] | None:
     value = tensors.get(key)
     if key not in tensors:
-        findings.add("missing", key.removeprefix("field."))
+        findings.add("missing", key)
     elif not isinstance(value, np.ndarray):
         findings.add(f"{describe(value)}, not a float32 tensor", key)
     elif value.ndim != 2 or 0 in value.shape:
@@ -183,16 +186,12 @@ def _complete(tensors: Tree, config: Config, findings: Findings) -> None:
     if isinstance(temperature, np.ndarray) and temperature.size in (1, config.neurons):
         spread = np.broadcast_to(temperature.reshape(-1), (config.neurons,))
         tensors["field.temperature"] = np.ascontiguousarray(spread)
-    frozen = tensors.get("field.frozen", np.ones(config.neurons, np.bool_))
-    tensors["field.frozen"] = as_mask(frozen, findings)
+    frozen = tensors.setdefault("field.frozen", np.ones(config.neurons, np.bool_))
+    if isinstance(frozen, np.ndarray) and not is_mask(frozen):
+        findings.add("holds other numbers than 0 and 1", "field.frozen")
+    if isinstance(frozen, np.ndarray):
+        tensors["field.frozen"] = frozen.astype(np.bool_)
     for part in ("projection", "head"):
         if f"{part}.weight" in tensors and f"{part}.bias" not in tensors:
             size = config.dim if part == "projection" else config.outputs
             tensors[f"{part}.bias"] = np.zeros(size, np.float32)
-
-
-def as_mask(value: Value, findings: Findings) -> Array | Value:
-    """A mask of zeros and ones of any type as bool, anything else as it is."""
-    if isinstance(value, np.ndarray) and bool(np.isin(value, (0, 1)).all()):
-        return value.astype(np.bool_)
-    return value

@@ -11,6 +11,7 @@ by an audit hook, to start programs, open sockets or change the file system.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -159,8 +160,8 @@ def guard(event: str, arguments: tuple[Any, ...]) -> None:
 def import_torch() -> Any:
     """The torch module; raises ImportError with a sentence if it is missing or too old."""
     try:
-        import safetensors.torch  # noqa: F401  (load it before the guard is up)
-        import torch
+        torch: Any = importlib.import_module("torch")
+        importlib.import_module("safetensors.torch")  # before the guard is up
     except ImportError as error:
         raise ImportError(f"cannot be imported here ({error})") from None
     found = re.match(r"(\d+)\.(\d+)", torch.__version__)

@@ -53,6 +53,11 @@ def is_language_model(state: Tree) -> bool:
     return any(last(key, 2) == "token_embed.weight" for key in state)
 
 
+def is_mask(array: Array) -> bool:
+    """True where all is 0 or 1, whatever the type: training scripts keep masks as they like."""
+    return bool(np.isin(array, (0, 1)).all())
+
+
 def last(key: str, parts: int = 1) -> str:
     """The last dotted parts of a key."""
     return ".".join(key.split(".")[-parts:])
@@ -106,7 +111,7 @@ def _check_embedding(key: str, array: Array | None, dim: int, findings: Findings
     """Embeddings and positions have ``dim`` columns."""
     if last(key, 2) != "pos_embed.weight" and last(key) != "positions":
         return
-    if array is not None and (array.ndim != 2 or array.shape[1] != dim):
+    if dim and array is not None and (array.ndim != 2 or array.shape[1] != dim):
         findings.add(f"shape {list(array.shape)} does not match [rows, dim {dim}]", key)
 
 
@@ -126,7 +131,7 @@ def _field_mask(key: str, tensors: dict[str, Array | None], dim: int, findings: 
         mask = tensors.get(prefix + name)
         if mask is None:
             continue
-        if mask.shape != (neurons,) or not bool(np.isin(mask, (0, 1)).all()):
+        if mask.shape != (neurons,) or not is_mask(mask):
             findings.add(f"not {neurons} flags", prefix + name)
         return mask.reshape(-1).astype(np.bool_)
     return np.ones(neurons, np.bool_)

@@ -55,6 +55,8 @@ def _check_instruction(name: str, argument: object) -> None:
         raise _forbidden(str(argument).replace(" ", ".", 1))
     if name not in INSTRUCTIONS:
         raise _forbidden(f"the pickle instruction {name}")
+    if isinstance(argument, int) and argument.bit_length() > 63:
+        raise _forbidden("an integer of more than 64 bits")
 
 
 def _forbidden(what: str) -> CompileError:

@@ -33,13 +33,12 @@ def open_regular(path: Path) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise refuse(f"{path}: {(reason or 'cannot be opened').lower()}") from None
-    file = os.fdopen(descriptor, "rb")
     try:
         _check_stat(path, os.fstat(descriptor))
     except CompileError:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def _check_stat(path: Path, status: os.stat_result) -> None:
