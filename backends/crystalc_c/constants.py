@@ -57,7 +57,7 @@ class Constant:
             words = np.ascontiguousarray(flat, dtype="<f4").view("<u4")
             items = [f"0x{w:08x}" for w in words.tolist()]
         else:
-            items = [literal(v).strip("()") for v in flat.astype(np.int64).tolist()]
+            items = [_bare(literal(v)) for v in flat.astype(np.int64).tolist()]
         step = PER_LINE.get(self.ctype, 10)
         return [", ".join(items[i : i + step]) + "," for i in range(0, len(items), step)]
 
@@ -103,3 +103,8 @@ def _strings(chunk: bytes, per_line: int = 25) -> list[str]:
         '"' + "".join(f"\\{b:03o}" for b in chunk[i : i + per_line]) + '"'
         for i in range(0, len(chunk), per_line)
     ]
+
+
+def _bare(text: str) -> str:
+    """A literal without the brackets around its sign; those of a macro call stay."""
+    return text[1:-1] if text.startswith("(") else text
