@@ -140,7 +140,10 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         output_type=storage(out.elem),
         output_format="g" if floating else "ld",
         output_printed="double" if floating else "long",
-        buffers=[Room(b.name, b.ctype, b.stride * plan.tile, b.note) for b in plan.buffers],
+        buffers=[
+            Room(b.name, b.ctype, b.stride * (1 if b.shared else plan.tile), b.note)
+            for b in plan.buffers
+        ],
         members=[_state_room(m) for m in plan.members],
         state_argument=f", const {name}_state *state" if first else "",
         state_pass=", state" if first else "",
@@ -176,6 +179,8 @@ def _parts(plan: Plan) -> list[str]:
 def _kernel(plan: Plan, name: str) -> Kernel:
     numbers = "kernel_int.h" if name in INTEGER_KERNELS else "kernel_float.h"
     shapes = ("c/panel.h", "c/tile.h") if plan.simd else ("c/compact.h",)
+    if name in plan.skipping:
+        shapes = (*shapes, "c/nonzero.h")
     return Kernel(f"c/{name}.h", f"c/{numbers}", shapes)
 
 

@@ -83,7 +83,10 @@ class _Floats:
             w, panel(columns, plan.padded(1)), storage(self.graph[w].type.elem), "_panel"
         )
         y = plan.buffer(target, "float")
-        call = plan.kernel_call(kernel, plan.place[x], plan.stride(x), (name, start, y), (k, n))
+        first = self.graph[x].op is Op.INPUT
+        call = plan.kernel_call(
+            kernel, (plan.place[x], plan.stride(x)), (name, start, y), (k, n), first
+        )
         plan.add_step(f"n{target:04d} {node.op.value}: {plan.note(w)}", [call], tiled=True)
 
     def distance(self, i: int, node: Node) -> None:

@@ -115,10 +115,10 @@ class _Integers:
         plan.need("quads.h")
         call = plan.kernel_call(
             "dot_s8" if signed else "dot_u8",
-            f"as_quads({plan.place[x]})",
-            plan.stride(x) // 4,
+            (f"as_quads({plan.place[x]})", plan.stride(x) // 4),
             (f"as_quads({weights})", f"{name} + {n} * VNNI" if plan.simd else name, y),
             (k, n),
+            self.graph[x].op is Op.INPUT,
         )
         plan.add_step(f"n{target:04d} matmul: {plan.note(w)}", [call], tiled=True)
 

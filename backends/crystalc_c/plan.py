@@ -18,6 +18,12 @@ Array = NDArray[Any]
 TILE = 6
 """Samples that the batch entry of the ``simd`` layout computes together."""
 
+FINDERS = {"matmul_f32": "find_f32.h", "dot_u8": "find_quads.h"}
+"""Kernels for which an input of zero adds nothing, and what finds the others."""
+
+FEW = 48
+"""Below this many inputs (or quads of them) counting the zeros costs more than it saves."""
+
 ROLES = (
     "positions",
     "values",
@@ -39,6 +45,8 @@ class Buffer:
     ctype: str
     stride: int
     note: str
+    shared: bool = False
+    """One for all samples of a tile."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     kernels: list[str] = field(default_factory=list)
+    skipping: list[str] = field(default_factory=list)
     place: dict[int, str] = field(default_factory=dict)
     ctype: dict[int, str] = field(default_factory=dict)
 
@@ -92,14 +101,30 @@ class Plan:
         self.parts += [p for p in parts if p not in self.parts]
 
     def kernel_call(
-        self, kernel: str, x: str, ldx: int, arrays: tuple[str, ...], sizes: tuple[int, int]
+        self,
+        kernel: str,
+        x: tuple[str, int],
+        arrays: tuple[str, ...],
+        sizes: tuple[int, int],
+        first: bool,
     ) -> str:
-        """A call of a matrix kernel, which is then part of the file. ``ldx``: row distance of x."""
+        """A call of a matrix kernel, which becomes part of the file.
+
+        ``x``: pointer and row distance; ``sizes``: k and n; ``first``: x is the model's input.
+        """
         if kernel not in self.kernels:
             self.kernels.append(kernel)
-        tail = [*arrays, *map(str, sizes)]
-        arguments = [x, str(ldx), *tail, "samples"] if self.simd else [x, *tail]
-        return f"{kernel}_run({', '.join(arguments)});"
+        if not self.simd:
+            return f"{kernel}_run({', '.join([x[0], *arrays, *map(str, sizes)])});"
+        arguments = [x[0], str(x[1]), *arrays, *map(str, sizes), "samples"]
+        if not (first and kernel in FINDERS and sizes[0] >= FEW and sizes[1] % (4 * LANES) == 0):
+            return f"{kernel}_run({', '.join(arguments)});"
+        self.need(FINDERS[kernel])
+        self.skipping.append(kernel)
+        if all(b.name != "nonzero" for b in self.buffers):
+            room = Buffer("nonzero", "int32_t", sizes[0] + LANES, "inputs that are not zero", True)
+            self.buffers.append(room)
+        return f"{kernel}_input({', '.join(arguments)}, s->nonzero);"
 
     def size(self, i: int) -> int:
         """Length of the vector that node ``i`` computes."""

@@ -9,5 +9,6 @@
 #undef READ
 #undef LOAD
 #undef STEP
+#undef FIND
 #undef PLUS
 #undef STORE

@@ -7,5 +7,6 @@
 #define ZERO qzero()
 #define LOAD(p) qweight(p)
 #define STEP(acc, x, w) qstep(acc, x, w)
+#define FIND find_quads
 #define PLUS(a, b) qadd(a, b)
 #define STORE(y, init, o, a) qstore((y) + (o), qadd(qstart((init) + (o)), a))
