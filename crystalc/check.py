@@ -64,7 +64,7 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
         return _failed(len(wanted), "no finite error bound follows from this graph")
     error = _distance(wanted, got)
     over = ~(error <= bound)
-    share = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+    share = np.divide(error, bound, out=np.zeros(error.shape), where=bound > 0)
     return Comparison(
         vectors=len(wanted),
         max_abs_error=float(error.max()),
