@@ -39,7 +39,15 @@ typedef vq vw;
 INLINE vx qinput_u8(const quad *p) { return qsplat(p); }
 INLINE vx qinput_s8(const quad *p) { return _mm512_xor_si512(qsplat(p), _mm512_set1_epi8(-128)); }
 INLINE vw qweight(const quad *p) { return qload(p); }
+#if defined(__clang__)
 INLINE vq qstep(vq a, vx x, vw w) { return _mm512_dpbusd_epi32(a, x, w); }
+#else
+INLINE vq qstep(vq a, vx x, vw w) /* gcc 12 keeps a tile of the intrinsic's sums in memory */
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(a) : "v"(x), "v"(w));
+    return a;
+}
+#endif
 #elif LANES == 16
 typedef struct { vq even, odd; } vx; /* 16-bit halves: bytes 0 and 2, bytes 1 and 3 */
 typedef vx vw;
