@@ -178,7 +178,8 @@ def _parts(plan: Plan) -> list[str]:
 
 def _kernel(plan: Plan, name: str) -> Kernel:
     numbers = "kernel_int.h" if name in INTEGER_KERNELS else "kernel_float.h"
-    shapes = ("c/panel.h", "c/tile.h") if plan.simd else ("c/compact.h",)
+    compact = "c/compact.h" if name.endswith("f32") else "c/compact_short.h"
+    shapes = ("c/panel.h", "c/tile.h") if plan.simd else (compact,)
     if name in plan.skipping:
         shapes = (*shapes, "c/nonzero.h")
     return Kernel(f"c/{name}.h", f"c/{numbers}", shapes)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalc.ir import FixedType, Node, Op
 from crystalc_c.constants import pad_last, quads
 from crystalc_c.floats import output, readable
 from crystalc_c.numbers import largest, literal, register, storage
 from crystalc_c.plan import Plan, as_columns, bias_of
+
+Array = NDArray[Any]
 
 POINTWISE = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.RELU, Op.SHIFT, Op.REQUANT, Op.DIV})
 OPS = POINTWISE | {
@@ -104,23 +108,30 @@ class _Integers:
         k, n = -(-len(columns) // 4), plan.padded(columns.shape[1])
         weights = plan.constant(w, quads(columns, plan.padded(1)), "int8_t", "_quads")
         signed = plan.ctype[x] == "int8_t"
-        start = np.zeros(columns.shape[1], dtype=np.int64)
-        if bias is not None:
-            start = start + self.graph[bias].data()
-        layers = [start, start - 128 * columns.sum(0) * int(signed)] if plan.simd else [start]
-        name = plan.constant(
-            target, pad_last(np.stack(layers), plan.padded(1)), "int32_t", "_start"
-        )
+        start = self.start(target, columns, bias, signed)
         y = plan.buffer(target, "int32_t")
         plan.need("quads.h")
         call = plan.kernel_call(
             "dot_s8" if signed else "dot_u8",
             (f"as_quads({plan.place[x]})", plan.stride(x) // 4),
-            (f"as_quads({weights})", f"{name} + {n} * VNNI" if plan.simd else name, y),
+            (f"as_quads({weights})", start, y),
             (k, n),
             self.graph[x].op is Op.INPUT,
         )
         plan.add_step(f"n{target:04d} matmul: {plan.note(w)}", [call], tiled=True)
+
+    def start(self, target: int, columns: Array, bias: int | None, signed: bool) -> str:
+        """Where the sums begin: the bias, and a second row for the layer that adds 128 to x."""
+        base = np.zeros(columns.shape[1], dtype=np.int64)
+        if bias is not None:
+            base = base + self.graph[bias].data()
+        twice = self.plan.simd and signed
+        rows = np.stack([base, base - 128 * columns.sum(0)] if twice else [base])
+        if not rows.any():
+            return "0"
+        rows = pad_last(rows, self.plan.padded(1))
+        name = self.plan.constant(target, rows, "int32_t", "_start")
+        return f"{name} + {rows.shape[1]} * VNNI" if twice else name
 
     def whole_quads(self, x: int) -> None:
         """Copy an input whose length is no multiple of four."""
@@ -208,6 +219,9 @@ class _Integers:
         self.bind(x)
         plan, ctype = self.plan, storage(node.type.elem)
         plan.buffer(i, ctype)
+        if plan.size(x) == 1:  # gcc warns of the comparison with itself
+            plan.add_step(f"n{i:04d} first maximum of one", [f"{plan.element(i)} = 0;"])
+            return
         lines = [
             "int best = 0;",
             f"for (int i = 1; i < {plan.size(x)}; i++)",

@@ -9,4 +9,4 @@
 #define STEP(acc, x, w) qstep(acc, x, w)
 #define FIND find_quads
 #define PLUS(a, b) qadd(a, b)
-#define STORE(y, init, o, a) qstore((y) + (o), qadd(qstart((init) + (o)), a))
+#define STORE(y, init, o, a) qstore((y) + (o), qadd(qbias(init, o), a))

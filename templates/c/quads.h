@@ -1,8 +1,10 @@
 /* ---- quads: four int8 products into each int32 lane, exact in every layer ---- */
 
-typedef struct { int8_t b[4]; } quad; /* four consecutive k of one output, or of the input */
-#if defined(__GNUC__)
+#if defined(__GNUC__) /* quads are views of byte arrays, which a compiler must not think apart */
+typedef struct { int8_t b[4]; } __attribute__((may_alias)) quad;
 typedef int32_t quad_word __attribute__((may_alias, aligned(1)));
+#else
+typedef struct { int8_t b[4]; } quad; /* four consecutive k of one output, or of the input */
 #endif
 
 INLINE const quad *as_quads(const void *p) { return (const quad *)p; }
@@ -30,6 +32,8 @@ INLINE vq qadd(vq a, vq b) { return a + b; }
 INLINE vq qstart(const int32_t *p) { return *p; }
 INLINE void qstore(int32_t *p, vq a) { *p = a; }
 #endif
+
+INLINE vq qbias(const int32_t *init, int o) { return init ? qstart(init + o) : qzero(); }
 
 #if VNNI
 /* vpdpbusd wants an unsigned operand: a signed input has its top bit turned, which adds 128, and
@@ -95,16 +99,17 @@ INLINE vq qstep(vq a, vx x, vw w)
 typedef struct { int16x2_t even, odd; } vx; /* bytes 0 and 2, bytes 1 and 3 */
 typedef vx vw;
 INLINE uint32_t qword(const quad *p) { return (uint32_t)*(const quad_word *)(const void *)p; }
+INLINE uint32_t qturn(uint32_t q) { return q >> 8 | q << 24; }
 INLINE vx qinput_s8(const quad *p)
 {
     const uint32_t q = qword(p);
-    const vx x = { __sxtb16((int8x4_t)q), __sxtb16((int8x4_t)__ror(q, 8)) };
+    const vx x = { __sxtb16((int8x4_t)q), __sxtb16((int8x4_t)qturn(q)) };
     return x;
 }
 INLINE vx qinput_u8(const quad *p)
 {
     const uint32_t q = qword(p);
-    const vx x = { (int16x2_t)__uxtb16(q), (int16x2_t)__uxtb16(__ror(q, 8)) };
+    const vx x = { (int16x2_t)__uxtb16(q), (int16x2_t)__uxtb16(qturn(q)) };
     return x;
 }
 INLINE vw qweight(const quad *p) { return qinput_s8(p); }
