@@ -39,6 +39,9 @@ SOFT_BITS = 16
 SOFT_RANGE = 8.0
 """exp(-8) is 1/11 of an 8-bit step: farther neurons have weight 0."""
 
+LEAST_REACH = 8
+"""Steps that even the faintest neuron's weight may use."""
+
 PROBES = 1025
 FAINTEST = 1e-200
 """A kernel that never exceeds this counts as 0."""
@@ -84,10 +87,10 @@ def build(
     if any(graph[i].op is Op.SOFTMAX for i in field.chain):
         return _softmax(c, distance)
     if _is_clamp(c):
-        w, alpha = _clamp(c, distance)
+        w, step = _clamp(c, distance)
     else:
-        w, alpha = _table(c, distance)
-    return _join(c, w, alpha)
+        w, step = _table(c, distance)
+    return _join(c, w, step)
 
 
 def _distance(c: _Context, ids: dict[int, int]) -> int:
@@ -126,16 +129,31 @@ def _clamp(c: _Context, distance: int) -> tuple[int, Array]:
     radius = c.graph[c.graph[sub].inputs[0]].data()
     temperature = c.graph[c.graph[div].inputs[1]].data()
     peak = c.real[c.field.chain[-1]].max(0)
-    alpha = np.where(peak > 0, peak, np.maximum(radius / temperature, 1e-6))
-    alpha = np.where(alpha > 0, alpha, 1.0)
+    peak = np.where(peak > 0, peak, np.maximum(radius / temperature, 1e-6))
     out = FixedType(False, c.width)
+    step = _step(c, peak, out)
     frac = c.build.frac(distance)
     bound = 2.0 ** (_bits(c, distance) + 1)
     r = round_half_up(np.clip(radius * 2.0**frac, -bound, bound))
     offset = c.const(r, "radius", smallest_type(int(r.min()), int(r.max()), frac))
     inside = c.build.sized(Op.SUB, (offset, distance), c.n, frac, c.loc)
-    slope = out.high / (alpha * temperature) * 2.0**-frac
-    return _requant(c, inside, slope, "temperature", out), alpha / out.high
+    slope = 1.0 / (step * temperature) * 2.0**-frac
+    return _requant(c, inside, slope, "temperature", out), step
+
+
+def _step(c: _Context, peak: Array, out: FixedType) -> Array:
+    """Real weight per integer step, [N], for weights that reach ``peak`` [N].
+
+    A neuron's share of the largest contribution to an output is split evenly between the range
+    its weight uses and the range its values use: the rounding error of their product is least
+    where both are equally long. Small neurons so keep some digits of each.
+    """
+    peak = np.where(peak > FAINTEST, peak, 1.0)
+    join = c.graph[c.field.joins[0]]
+    contribution = peak[:, None] * np.abs(c.graph[join.inputs[1]].data())
+    largest = np.maximum(contribution.max(0), FAINTEST)
+    share = (contribution / largest).max(1)
+    return peak / np.maximum(out.high * np.sqrt(share), min(LEAST_REACH, out.high))
 
 
 def _bits(c: _Context, value: int) -> int:
@@ -155,11 +173,10 @@ def _table(c: _Context, distance: int) -> tuple[int, Array]:
     index = _index(c, distance, low, high, INDEX_BITS)
     f = kernel(c, _centres(low, high, INDEX_BITS))
     out = FixedType(bool(f.min() < 0), c.width)
-    peak = np.abs(f).max(0)
-    alpha = np.where(peak > FAINTEST, peak, 1.0) / out.high
-    table = c.const(round_half_up(f / alpha).T, "table", out)
+    step = _step(c, np.abs(f).max(0), out)
+    table = c.const(round_half_up(f / step).T, "table", out)
     w = c.build.op(Op.LOOKUP, (index, table), TensorType((c.n,), out), c.loc)
-    return w, alpha
+    return w, step
 
 
 def _index_range(c: _Context) -> tuple[Array, Array]:
@@ -195,10 +212,10 @@ def _index(c: _Context, distance: int, low: Array, high: Array, bits: int) -> in
     return _requant(c, above, slope, "scale", FixedType(False, bits))
 
 
-def _join(c: _Context, w: int, alpha: Array) -> tuple[int, Array]:
-    """Weighted sum with ``alpha`` absorbed by the values; one scale per output."""
+def _join(c: _Context, w: int, step: Array) -> tuple[int, Array]:
+    """Weighted sum with ``step`` absorbed by the values; one scale per output."""
     join = c.graph[c.field.joins[0]]
-    scaled = c.graph[join.inputs[1]].data() * alpha[:, None]
+    scaled = c.graph[join.inputs[1]].data() * step[:, None]
     scale = row_scale(scaled, 0, c.width)
     elem = FixedType(True, c.width)
     values = c.const(round_half_up(scaled / scale), "values", elem)
