@@ -2,12 +2,12 @@
 
     D_n   = distance(x, p_n)                                 exact
     i_n   = requant(D_n - low_n, slope_n)                    index, saturating
-    w_n   = table_n[i_n]                                     kernel / alpha_n, full range
-    acc_k = sum_n w_n V_nk,  V_nk = values_nk * alpha_n / scale_k
+    w_n   = table_n[i_n]                                     kernel / step_n
+    acc_k = sum_n w_n V_nk,  V_nk = values_nk * step_n / scale_k
 
 ``low_n`` and the index range are the distances that neuron n meets in the calibration samples,
-less the tail where its kernel no longer moves by half a step. ``alpha_n`` makes every neuron use
-the whole weight range, however small exp(-d) is at its distances.
+less the tail where its kernel no longer moves by half a step. ``step_n`` lets a neuron use its
+weight's range and its values' range alike, however small exp(-d) is at its distances.
 """
 
 from __future__ import annotations
