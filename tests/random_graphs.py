@@ -98,10 +98,13 @@ def inputs_for(graph: Graph, rng: Rng, count: int) -> Array:
 
 
 def random_state(graph: Graph, rng: Rng) -> dict[int, Array]:
-    """For every active constant of a fixed graph: any values of its type in its active rows."""
+    """New values for the active rows: any of their type, or floats up to half again as large."""
     state = {}
     for i, node in graph:
         elem = node.type.elem
+        if node.is_state and elem == F32:
+            scaled = node.data() * rng.uniform(0.5, 1.5, node.type.shape)
+            state[i] = scaled.astype(np.float32).astype(np.float64)
         if node.is_state and isinstance(elem, FixedType):
             value = np.array(node.data())
             ends = np.array([elem.low, elem.high])
