@@ -12,6 +12,7 @@ from crystalc.training.recipe import Recipe
 
 Moments = dict[str, dict[str, Tensor]]  # parameter name -> {"step", "exp_avg", "exp_avg_sq"}
 WARM_UP = 0.1  # share of the steps that one-cycle rises for
+BETAS = (0.9, 0.99)  # .999 remembers too long how small a newborn's gradient was
 
 
 def rate(recipe: Recipe, progress: float) -> float:
@@ -33,7 +34,7 @@ def adam(
 ) -> torch.optim.Adam:
     """Adam over the trainable parameters of ``model``, going on from ``moments`` if given."""
     parameters = trainable(model)
-    optimizer = torch.optim.Adam(list(parameters.values()), lr=0.0, fused=True)
+    optimizer = torch.optim.Adam(list(parameters.values()), lr=0.0, betas=BETAS, fused=True)
     for name, parameter in parameters.items():
         if moments and name in moments:
             optimizer.state[parameter] = {k: t.clone() for k, t in moments[name].items()}
@@ -57,12 +58,19 @@ def keep_rows(moments: Moments, prefix: str, kept: Tensor) -> Moments:
 
 
 def add_rows(moments: Moments, prefix: str, count: int) -> Moments:
-    """Moments with ``count`` new rows of zeros for the parameters under ``prefix``."""
+    """Moments with ``count`` new rows for the parameters under ``prefix``.
 
-    def grown(t: Tensor) -> Tensor:
-        return torch.cat([t, t.new_zeros(count, *t.shape[1:])]) if t.dim() else t
+    First moments are 0. Second moments are the mean of the others: were they 0 too, the first
+    steps of a neuron whose gradient grows from nothing would be many times the learning rate.
+    """
+
+    def grown(key: str, t: Tensor) -> Tensor:
+        if t.dim() == 0:
+            return t
+        typical = t.mean(dim=0, keepdim=True) * (key == "exp_avg_sq")
+        return torch.cat([t, typical.expand(count, *t.shape[1:])])
 
     return {
-        name: {k: grown(t) for k, t in state.items()} if name.startswith(prefix) else state
+        name: {k: grown(k, t) for k, t in state.items()} if name.startswith(prefix) else state
         for name, state in moments.items()
     }
