@@ -216,7 +216,7 @@ class Builder:
     ) -> int:
         """Append a constant (stored as float64 or int64) and return its id."""
         dtype = np.float64 if isinstance(elem, FloatType) else np.int64
-        array = np.ascontiguousarray(value, dtype=dtype)
+        array = np.array(value, dtype=dtype, order="C")
         array.setflags(write=False)
         mask = active if active is not None and bool(active.any()) else None
         type_ = TensorType(array.shape, elem)

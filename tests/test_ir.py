@@ -96,3 +96,11 @@ def test_frozen_active_and_mixed_constants() -> None:
 def test_only_constants_have_data() -> None:
     with pytest.raises(TypeError, match="relu at here has no value"):
         chain()[2].data()
+
+
+def test_the_callers_array_stays_its_own() -> None:
+    build = Builder()
+    value = np.ones(2)
+    node = build.nodes[build.const(value, F32, AT)]
+    value[0] = 5
+    assert node.data()[0] == 1
