@@ -19,6 +19,7 @@ from crystalc.frontend.bare import read_bare
 from crystalc.frontend.parameters import KEYS
 from crystalc.frontend.tree import Tree
 from crystalc.frontend.version1 import read_version1
+from crystalc.training.checkpoint import save
 
 FORMS: list[tuple[Kernel, Activation, Metric, bool, bool]] = [
     (kernel, activation, metric, projection, head)
@@ -210,3 +211,16 @@ def test_language_model_problems_are_located() -> None:
     assert "pos_embed.weight: shape [8, 5] does not match [rows, dim 4]" in messages
     assert "blocks.0.geometric.valuse: unknown key" in messages
     assert "blocks.0.geometric.values: missing" in messages
+
+
+def test_non_finite_numbers_beside_a_bare_state_are_kept_as_text() -> None:
+    found = read_bare({"model": bare(), "best_loss": float("inf"), "done": True}, "")
+    assert found.metadata == {"best_loss": "inf", "done": 1}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_what_training_writes_comes_back(suffix: str, tmp_path: Path) -> None:
+    wanted = tiny_checkpoint("laplace", projection=True, normalized=True)
+    path = tmp_path / f"trained{suffix}"
+    save(path, wanted)
+    assert same(read_checkpoint(path), wanted)

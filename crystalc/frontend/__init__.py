@@ -25,12 +25,19 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises CompileError with every problem found, ToolError where a ``.pt`` file is given and
     torch >= 2.10 is not installed.
     """
-    with open_regular(Path(path)) as file:
-        if kind_of(file, Path(path)) == "safetensors":
-            return _read_safetensors(file)
-        check_archive(file)
-        reply = load_in_child([file])[0]
-        return read_reply(reply, sha256_of(file))
+    try:
+        with open_regular(Path(path)) as file:
+            return _read(file, Path(path))
+    except OSError as error:
+        raise refuse(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read(file: BinaryIO, path: Path) -> Checkpoint:
+    if kind_of(file, path) == "safetensors":
+        return _read_safetensors(file)
+    check_archive(file)
+    reply = load_in_child([file])[0]
+    return read_reply(reply, sha256_of(file))
 
 
 def check_archive(file: BinaryIO) -> None:

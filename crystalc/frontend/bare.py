@@ -6,15 +6,17 @@ were trained with: laplace on the l2 distance, one temperature per neuron.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from crystalc.checkpoint import Checkpoint, Config
 from crystalc.diagnostics import refuse
+from crystalc.frontend.config import read_metadata
 from crystalc.frontend.language import is_language_model, is_mask, read_language_model
 from crystalc.frontend.parameters import check_tensors
-from crystalc.frontend.tree import Findings, Tree, Value, describe, nearest
+from crystalc.frontend.tree import Findings, Tree, Value, describe
 
 WRAPPERS = ("model_state_dict", "state_dict", "model")
 MODULE_PREFIXES = ("_orig_mod.", "module.", "model.")
@@ -48,7 +50,7 @@ def read_bare(tree: Tree, source: str, header: dict[str, str] | None = None) -> 
     """The checkpoint, or CompileError with everything that is wrong with it."""
     findings = Findings()
     state, metadata = _unwrap(tree, findings)
-    metadata.update(header or {})
+    metadata |= _siblings({**(header or {})}, findings)
     state = _strip(state)
     if not any(key.rpartition(".")[2] == "positions" for key in state):
         raise _no_crystal(state)
@@ -76,15 +78,19 @@ def _is_beside(key: str, value: Value) -> bool:
 
 
 def _siblings(entries: Tree, findings: Findings) -> dict[str, str | int | float]:
-    """Numbers and strings are metadata (epoch, loss); training state is left; else a finding."""
-    metadata: dict[str, str | int | float] = {}
+    """Numbers and strings are metadata (epoch, loss); training state is left; else a finding.
+
+    Scripts write infinity before the first best loss: that is kept as text.
+    """
+    metadata: Tree = {}
     for key, value in entries.items():
-        if isinstance(value, str | int | float):
-            metadata[key] = value
+        if isinstance(value, float) and not math.isfinite(value):
+            metadata[key] = str(value)
+        elif isinstance(value, str | int | float):
+            metadata[key] = int(value) if isinstance(value, bool) else value
         elif value is not None and key not in TRAINING_STATE:
-            valid = (*WRAPPERS, *TRAINING_STATE)
-            findings.add("unknown key", key, hint=nearest(key, valid))
-    return metadata
+            findings.unknown(key, (*WRAPPERS, *TRAINING_STATE))
+    return read_metadata(metadata, findings)
 
 
 def _strip(state: Tree) -> Tree:
@@ -113,9 +119,10 @@ def _canonical(state: Tree, findings: Findings) -> _Named:
     names: dict[str, str] = {}
     for key, value in state.items():
         ours = ALIASES.get(_without_prefix(key))
-        if ours is None:
-            hint = NEEDS_CONFIG if key.endswith("radius") else nearest(key, ALIASES)
-            findings.add("unknown key", key, hint=hint)
+        if ours is None and key.endswith("radius"):
+            findings.add("unknown key", key, hint=NEEDS_CONFIG)
+        elif ours is None:
+            findings.unknown(key, ALIASES)
         elif ours in tensors:
             findings.add(f"means the same as '{names[ours]}'", key, hint="keep one of them")
         else:

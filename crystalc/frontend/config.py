@@ -77,6 +77,13 @@ def _check_together(value: Mapping[str, Value], findings: Findings) -> None:
         )
 
 
+def _is_plain_number(value: Value) -> bool:
+    """A finite float, or an int of at most 64 bits."""
+    if isinstance(value, int):
+        return value.bit_length() < 64
+    return isinstance(value, float) and math.isfinite(value)
+
+
 def read_metadata(value: Value, findings: Findings) -> dict[str, str | int | float]:
     """Names and plain values; they are carried to reports and never into generated code."""
     if not isinstance(value, dict):
@@ -86,8 +93,10 @@ def read_metadata(value: Value, findings: Findings) -> dict[str, str | int | flo
     for key, entry in value.items():
         if key not in plain:
             findings.add(f"{describe(entry)} is not a string or a number", f"metadata.{key}")
-        elif isinstance(entry, float) and not math.isfinite(entry):
-            findings.add(f"{entry} is not a finite number", f"metadata.{key}")
+        elif not isinstance(entry, str) and not _is_plain_number(entry):
+            findings.add(
+                f"{describe(entry)[:40]} is not a finite number of 64 bits", f"metadata.{key}"
+            )
     size = len(json.dumps(plain))
     if size > limits.METADATA_CHARS:
         findings.add(f"{size} characters as JSON, more than {limits.METADATA_CHARS}", "metadata")

@@ -11,7 +11,7 @@ import numpy as np
 
 from crystalc.checkpoint import Checkpoint, Config
 from crystalc.frontend.parameters import check_elements, has_type
-from crystalc.frontend.tree import Array, Findings, Tree, Value, nearest
+from crystalc.frontend.tree import Array, Findings, Tree, Value
 
 # The last part of each key, after any prefix that ends in a dot (blocks.3.attention.).
 KEYS = (
@@ -45,6 +45,7 @@ KNOWN = re.compile(
     rf"(?:[a-z0-9_]+\.)*?(?:(?:{_LINEAR}|{_NORM}|{_FORWARD})\.(?:weight|bias)"
     r"|positions|values|temperature|frozen|frozen_mask|tril|causal_mask)"
 )
+LONGEST = 200  # characters of a key: matching takes time in its square
 MASKS = ("frozen", "frozen_mask", "tril", "causal_mask")
 
 
@@ -82,8 +83,8 @@ def read_language_model(
 
 def _checked(key: str, value: Value, findings: Findings) -> Array | None:
     """The array after checks that need no other tensor; None with a finding."""
-    if not KNOWN.fullmatch(key):
-        findings.add("unknown key", key, hint=nearest(last(key, 2), KEYS))
+    if len(key) > LONGEST or not KNOWN.fullmatch(key):
+        findings.unknown(key, KEYS, like=last(key[-LONGEST:], 2))
         return None
     if last(key) in MASKS:
         return value if isinstance(value, np.ndarray) else None

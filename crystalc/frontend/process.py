@@ -65,22 +65,30 @@ def _reply(kind: bytes, body: bytes) -> bytes | CompileError:
 def _run(descriptors: list[int], sizes: list[int]) -> tuple[bytes, str]:
     """Everything the child wrote, and what to say of the file it stopped at."""
     deadline = time.monotonic() + timeout_for(sum(sizes))
-    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-B", str(CHILD), *map(str, descriptors)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=descriptors,
-        start_new_session=True,
-        env={**environment, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-    )
+    process = _start(descriptors)
     assert process.stdout is not None
     try:
         output = _read(process.stdout, 5 * sum(sizes) + len(sizes) * FRAME_ROOM, deadline)
         return output, _verdict(process, deadline)
     finally:
         _kill(process)
+
+
+def _start(descriptors: list[int]) -> subprocess.Popen[bytes]:
+    """The child, with nothing of ours but the open files and a few variables."""
+    environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-B", str(CHILD), *map(str, descriptors)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            start_new_session=True,
+            env={**environment, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        )
+    except OSError as error:
+        raise ToolError(f"{sys.executable} does not start: {error.strerror}") from None
 
 
 def _read(pipe: IO[bytes], most: int, deadline: float) -> bytes:

@@ -59,6 +59,11 @@ class Findings:
         """Record one problem at ``key[index]``."""
         self.found.append(Diagnostic(message, Loc(self.names.get(key, key), index), hint))
 
+    def unknown(self, key: str, valid: Iterable[str], like: str = "") -> None:
+        """Record a key that has no meaning here, with the name nearest to ``like`` (the key)."""
+        shown = len(self.found) < MOST_SHOWN  # comparing names takes its time
+        self.add("unknown key", key, hint=nearest(like or key, valid) if shown else "")
+
     def stop_if_any(self) -> None:
         """Raise CompileError with all that was found."""
         rest = len(self.found) - MOST_SHOWN
@@ -75,4 +80,4 @@ class Findings:
                 self.add("missing", key)
         for key in given:
             if key not in valid:
-                self.add("unknown key", key, hint=nearest(key, valid))
+                self.unknown(key, valid)
