@@ -73,6 +73,8 @@ def _head(build: Builder, node: Node, args: list[int]) -> int | None:
     values = build.nodes[inner.inputs[1]]
     if values.op is not Op.CONST or not head.is_frozen_const:
         return None
+    if values.type.elem != node.type.elem or head.type.elem != node.type.elem:
+        return None  # bytes stay bytes
     product = values.data() @ head.data().T
     folded = build.const(product, values.type.elem, values.loc, values.active, "values")
     return build.op(Op.MATMUL, (inner.inputs[0], folded), node.type, values.loc)
