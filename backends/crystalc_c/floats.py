@@ -210,6 +210,8 @@ def elementwise(plan: Plan, group: list[int]) -> None:
     ops = ", ".join(graph[i].op.value for i in group)
     loop = f"for (int i = 0; i < {plan.padded(n)}; i += LANES) {{"
     lines = [*outer, loop, *("    " + b for b in body), "}"]
+    if outer and not plan.simd:  # the names of these locals are used again by later loops
+        lines = ["{", *("    " + line for line in lines), "}"]
     plan.add_step(f"n{group[0]:04d}..n{group[-1]:04d} [{n}]: {ops}", lines)
 
 

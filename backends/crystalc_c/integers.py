@@ -323,7 +323,8 @@ def _requant(plan: Plan, node: Node, args: list[str]) -> str:
     top = int(np.abs(mul.data()).max()) if mul.is_frozen_const else largest(mul.type.elem)
     shift = int(node.attrs["shift"])
     small = largest(x.type.elem) * top + (1 << (shift - 1)) < INT32
-    width = 32 if small and register(elem) == "int32_t" else 64
+    narrow = register(elem, x.type.elem, mul.type.elem) == "int32_t"
+    width = 32 if small and narrow else 64
     plan.need("requant.h")
     out = register(elem)
     call = (
