@@ -38,7 +38,8 @@ def best_type(samples: Array, width: int, signed: bool | None = None) -> FixedTy
     is_signed = bool(samples.min() < 0) if signed is None else signed
     largest = float(np.abs(samples).max())
     exact = _no_clip(largest, width - int(is_signed))
-    candidates = [FixedType(is_signed, width, min(exact + k, FRAC_LIMIT)) for k in range(4)]
+    gains = (0, 1, 2, 3, -1)  # of equals the first is taken
+    candidates = [FixedType(is_signed, width, min(exact + k, FRAC_LIMIT)) for k in gains]
     errors = [np.square(to_real(to_fixed(samples, t), t) - samples).sum() for t in candidates]
     return candidates[int(np.argmin(errors))]
 
