@@ -64,8 +64,7 @@ def alive(pid: int) -> bool:
 def test_flooding(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import os\nwhile True: os.write(1, b'x' * 65536)"
     monkeypatch.setattr(process, "FRAME_ROOM", 1 << 20)
-    message = run_fake(script, model, monkeypatch)
-    assert "took too long" in message or "broke the process" in message
+    assert "answer without end" in run_fake(script, model, monkeypatch)
 
 
 @pytest.mark.parametrize(

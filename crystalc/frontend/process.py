@@ -20,6 +20,7 @@ from crystalc.frontend.source import size_of
 
 CHILD = Path(__file__).with_name("child.py")
 FRAME = struct.Struct("<Qc")
+TOO_LONG = "made its reader answer without end"
 FRAME_ROOM = 32 << 20  # bytes of a reply beyond 5 times the file
 INSTALL = "pip install 'torch>=2.10', or save the model as .safetensors, which needs no torch"
 KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
@@ -68,8 +69,9 @@ def _run(descriptors: list[int], sizes: list[int]) -> tuple[bytes, str]:
     process = _start(descriptors)
     assert process.stdout is not None
     try:
-        output = _read(process.stdout, 5 * sum(sizes) + len(sizes) * FRAME_ROOM, deadline)
-        return output, _verdict(process, deadline)
+        most = 5 * sum(sizes) + len(sizes) * FRAME_ROOM
+        output = _read(process.stdout, most, deadline)
+        return output, TOO_LONG if len(output) >= most else _verdict(process, deadline)
     finally:
         _kill(process)
 
