@@ -54,8 +54,10 @@ def block_comment(text: str) -> list[str]:
 
 
 def _without_delimiters(line: str) -> str:
-    while "*/" in line or "/*" in line:
-        line = line.replace("*/", "* /").replace("/*", "/ *")
+    """No comment begins or ends in ``line``, and no trigraph hides in it."""
+    for pair in ("*/", "/*", "??"):
+        while pair in line:
+            line = line.replace(pair, " ".join(pair))
     return line
 
 

@@ -85,10 +85,13 @@ class Context:
     state_argument: str
     state_pass: str
     state_address: str
+    example_step: int
+    rewrite_note: str
     rewrite_name: str
-    rewrite_index: str
-    rewrite_length: int
+    rewrite_column: str
+    rewrite_rows: int
     rewrite_type: str
+    rewrite_value: int
     parts: Sequence[str]
     kernels: Sequence[Kernel]
     constants: Sequence[Constant]
@@ -126,7 +129,7 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
     floating = not isinstance(out.elem, FixedType)
     template = {"hex": "text", "incbin": "file", "string": "string"}[how]
     raw = image(plan.constants) if how == "string" else b""
-    first = plan.members[0] if plan.members else None
+    first = _example_member(plan)
     return Context(
         name=name,
         upper=name.upper(),
@@ -148,10 +151,13 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         state_argument=f", const {name}_state *state" if first else "",
         state_pass=", state" if first else "",
         state_address=", &state" if first else "",
+        example_step=_example_step(plan),
+        rewrite_note=first.note if first else "",
         rewrite_name=first.name if first else "",
-        rewrite_index="[0][i]" if first and len(first.shape) > 1 else "[i]",
-        rewrite_length=(first.shape[1] if len(first.shape) > 1 else 1) if first else 0,
+        rewrite_column="[0]" if first and len(first.shape) > 1 else "",
+        rewrite_rows=first.shape[0] if first else 0,
         rewrite_type=first.ctype if first else "",
+        rewrite_value=1 if floating else 7,
         parts=[f"c/{p}" for p in _parts(plan)],
         kernels=[_kernel(plan, k) for k in plan.kernels],
         constants=plan.constants,
@@ -161,6 +167,18 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         forward_template="c/forward.c.j2" if plan.simd else "c/forward_compact.c.j2",
         steps=[Text(s.comment, "\n".join(s.lines), s.tiled) for s in plan.steps],
     )
+
+
+def _example_step(plan: Plan) -> int:
+    """Inputs of the example are 0, 1 and 2 steps: ordinary numbers, or most of an integer type."""
+    elem = plan.graph.input.type.elem
+    return max(1, elem.high // 3) if isinstance(elem, FixedType) else 1
+
+
+def _example_member(plan: Plan) -> Member | None:
+    """The state that the example rewrites: values if there are any, they always show."""
+    values = [m for m in plan.members if m.note.startswith("values")]
+    return next(iter([*values, *plan.members]), None)
 
 
 def _bytes(lines: Sequence[str]) -> int:
@@ -173,7 +191,7 @@ def _parts(plan: Plan) -> list[str]:
     floats = ["lanes_avx512.h", "lanes_avx2.h"] if plan.simd else []
     floats = [] if plan.graph.is_fixed else [*floats, "lanes_scalar.h", "lanes_common.h"]
     s8 = ["lanes_s8.h"] if "matmul_s8" in plan.kernels and "lanes_s8.h" not in plan.parts else []
-    return ["inline.h", *lanes, *floats, *s8, *plan.parts]
+    return [*lanes, "inline.h", *floats, *s8, *plan.parts]
 
 
 def _kernel(plan: Plan, name: str) -> Kernel:
