@@ -63,8 +63,13 @@ def alive(pid: int) -> bool:
 
 def test_flooding(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import os\nwhile True: os.write(1, b'x' * 65536)"
+    kept: list[int] = []
+    read = process._read
+    spy = lambda *given: (kept.append(len(output := read(*given))), output)[1]  # noqa: E731
+    monkeypatch.setattr(process, "_read", spy)
     monkeypatch.setattr(process, "FRAME_ROOM", 1 << 20)
     assert "answer without end" in run_fake(script, model, monkeypatch)
+    assert kept[0] < 3 << 20
 
 
 @pytest.mark.parametrize(
