@@ -37,6 +37,7 @@ from crystalc.vectors import DEFAULT_COUNT, fixed_vectors, read_vectors, real_ve
 from crystalc.verify import check
 
 REPORT_SCHEMA = 1
+REPORT = "report.json"
 PLAIN = frozenset(string.ascii_letters + string.digits + " ._=,+-")
 """Characters of a command line that may stand in any generated comment."""
 
@@ -175,7 +176,8 @@ def _names(shaped: Graph, neurons: Neurons) -> str:
 
 
 def write(compiled: Compiled, out: Path) -> None:
-    """Write the artefact's files below ``out``."""
+    """Write the artefact's files below ``out``; the report of an earlier one goes."""
+    (out / REPORT).unlink(missing_ok=True)
     write_tree(out, compiled.files)
 
 
@@ -263,6 +265,6 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def write_report(out: Path, content: Mapping[str, Any]) -> Path:
     """Write ``report.json`` below ``out`` and return its path."""
-    path = out / "report.json"
+    path = out / REPORT
     write_atomic(path, json.dumps(content, indent=1, allow_nan=False, default=str) + "\n")
     return path
