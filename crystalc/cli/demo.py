@@ -61,6 +61,7 @@ def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     if path.exists():
         click.echo(f"using   {path} (delete it to train anew)")
     else:
+        path.parent.mkdir(parents=True, exist_ok=True)
         ctx.invoke(train, dataset="digits", output=path, resume=state_path(path).exists())
     checkpoint = read_checkpoint(path)
     test = load("digits", seed=int(checkpoint.metadata.get("seed", 0))).test
