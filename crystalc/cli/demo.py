@@ -128,7 +128,7 @@ def _print(rows: list[Row], images: int, checkpoint: Checkpoint) -> None:
     share = checkpoint.frozen.mean()
     table = Table(
         title=f"digits: {c.inputs} inputs, {c.neurons} neurons ({share:.0%} frozen), "
-        f"{c.outputs} classes; every artefact against the oracle"
+        f"{c.outputs} classes"
     )
     for name in ("target", "form", "max error", "bound", "decisions", "test accuracy", "check"):
         table.add_column(name, justify="left" if name in ("target", "form") else "right")

@@ -153,7 +153,8 @@ def _step(c: _Context, peak: Array, out: FixedType) -> Array:
     contribution = peak[:, None] * np.abs(c.graph[join.inputs[1]].data())
     largest = np.maximum(contribution.max(0), FAINTEST)
     share = (contribution / largest).max(1)
-    return peak / np.maximum(out.high * np.sqrt(share), min(LEAST_REACH, out.high))
+    reach = np.maximum(out.high * np.sqrt(share), min(LEAST_REACH, out.high))
+    return np.asarray(peak / reach)
 
 
 def _bits(c: _Context, value: int) -> int:
