@@ -195,18 +195,20 @@ def naive_library(
 ) -> Library:
     """Plain C with the constants in the source."""
     place.mkdir(parents=True, exist_ok=True)
-    (place / "naive_weights.h").write_text(_weights_header(checkpoint))
+    (place / "naive_weights.h").write_text(weights_header(checkpoint))
     c = checkpoint.config
     kind = "LAPLACE" if c.kernel == "laplace" else "GELU" if c.activation == "gelu" else "RELU"
     command = [
         "gcc", *STRICT, *flags, f"-D{kind}", "-fPIC", "-shared", "-Wl,-Bsymbolic", "-I.",
-        str(HERE / "naive.c"), "-o", "model.so", "-lm",
+        str(HERE / "naive_driver.c"),
+        f"-I{HERE}", "-o", "model.so", "-lm",
     ]  # fmt: skip
     subprocess.run(command, cwd=place, check=True)
     return Library(place / "model.so", pools, "<f4", checkpoint.config.outputs)
 
 
-def _weights_header(checkpoint: Checkpoint) -> str:
+def weights_header(checkpoint: Checkpoint) -> str:
+    """The constants of ``naive.c`` as C text."""
     c, t = checkpoint.config, checkpoint.tensors
     laplace = c.kernel == "laplace"
     scale = np.abs(t["field.temperature"]) + 0.1 if laplace else t["field.temperature"]

@@ -1,7 +1,5 @@
 /* The same network as anybody would write it: plain loops, row-major float constants, libm. */
-#define _POSIX_C_SOURCE 200809L
 #include <math.h>
-#include <time.h>
 
 #include "naive_weights.h" /* I D N O, W [D][I], B [D], P [N][D], A [N], R [N], V [N][O], C [O] */
 
@@ -32,21 +30,4 @@ void naive_run(const float *x, float *y)
         for (int o = 0; o < O; o++)
             y[o] += w * V[n * O + o];
     }
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* seconds per vector; the n vectors are taken in turn */
-double time_one(const float *in, float *out, int n, int calls);
-double time_one(const float *in, float *out, int n, int calls)
-{
-    const double start = now();
-    for (int c = 0, i = 0; c < calls; c++, i = i + 1 < n ? i + 1 : 0)
-        naive_run(in + I * i, out + O * i);
-    return (now() - start) / calls;
 }

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 TILE = 6
 """Samples that the batch entry of the ``simd`` layout computes together."""
 
-FINDERS = {"matmul_f32": "find_f32.h", "dot_u8": "find_quads.h"}
+FINDERS = {"matmul_f32": "find_f32.h", "matmul_s8": "find_f32.h", "dot_u8": "find_quads.h"}
 """Kernels for which an input of zero adds nothing, and what finds the others."""
 
 FEW = 48

@@ -67,14 +67,14 @@ def simulate(case: Model, count: int) -> Simulated:
     sources = ["crystal.c", str(HERE / "main.c"), str(HERE / "startup.c")]
     link = ["-T", str(HERE / "link.ld"), "-o", "model.elf"]
     run([*M4, *state, *sources, *link], case.place)
-    words = _words(case.place)
+    printed = words(case.place)
     size = np.dtype(dtype(case.types[1])).itemsize
-    raw = words[1:].astype("<u4").view("u1").reshape(-1, 4)[:, :size]
+    raw = printed[1:].astype("<u4").view("u1").reshape(-1, 4)[:, :size]
     outputs = np.ascontiguousarray(raw).view(dtype(case.types[1])).reshape(count, -1)
-    return Simulated(case, vectors, outputs, int(words[0]))
+    return Simulated(case, vectors, outputs, int(printed[0]))
 
 
-def _words(place: Path) -> Array:
+def words(place: Path) -> Array:
     """What the program printed: hexadecimal words, on either stream of QEMU."""
     done = subprocess.run([*QEMU, "model.elf"], cwd=place, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr.decode()

@@ -3,7 +3,7 @@
 
 #include "board.h"
 
-extern uint32_t stack_top;
+extern uint32_t stack_top, data_load, data_begin, data_end, bss_begin, bss_end;
 int main(void);
 void reset(void);
 
@@ -22,9 +22,12 @@ static void semihost(uint32_t operation, const void *argument)
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
-/* No initialised or zeroed memory is set up: the program under test has none. */
 void reset(void)
 {
+    for (volatile uint32_t *from = &data_load, *to = &data_begin; to < &data_end;)
+        *to++ = *from++;
+    for (volatile uint32_t *to = &bss_begin; to < &bss_end;)
+        *to++ = 0;
     CPACR |= 0xfu << 20; /* floating-point unit on */
     __asm__ volatile("dsb\n\tisb");
     SYST_RVR = 0xffffff;
