@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import save as safetensors_bytes
 
 from crystalc.checkpoint import FORMAT, VERSION, Checkpoint
 from crystalc.diagnostics import refuse
@@ -56,13 +56,24 @@ def _pt_bytes(checkpoint: Checkpoint) -> bytes:
 
 
 def _safetensors_bytes(checkpoint: Checkpoint) -> bytes:
+    """The format by hand: its usual writer orders the metadata differently in each run."""
     tensors = _contiguous(checkpoint)
     if checkpoint.calibration is not None:
         tensors["calibration"] = np.ascontiguousarray(checkpoint.calibration)
-    header = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "config": json.dumps(checkpoint.config.to_dict(), sort_keys=True),
-        "metadata": json.dumps(dict(checkpoint.metadata), sort_keys=True),
+    header: dict[str, Any] = {
+        "__metadata__": {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "config": json.dumps(checkpoint.config.to_dict(), sort_keys=True),
+            "metadata": json.dumps(dict(checkpoint.metadata), sort_keys=True),
+        }
     }
-    return safetensors_bytes(tensors, header)
+    end = 0
+    for key, value in sorted(tensors.items(), key=lambda item: item[1].dtype == np.bool_):
+        kind = "BOOL" if value.dtype == np.bool_ else "F32"
+        span = [end, end := end + value.nbytes]
+        header[key] = {"dtype": kind, "shape": list(value.shape), "data_offsets": span}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the data start on a multiple of 8
+    data = b"".join(tensors[key].tobytes() for key in header if key != "__metadata__")
+    return struct.pack("<Q", len(text)) + text + data

@@ -14,6 +14,7 @@ from crystalc.training.recipe import Recipe
 from crystalc.training.split import SplitField, rows_of
 
 ACTIVE = "field.active."
+NARROWEST = 0.05  # least temperature, as a share of the median at birth
 
 
 class Crystal:
@@ -27,7 +28,8 @@ class Crystal:
     ) -> None:
         self.recipe, self.x, self.y, self.generator = recipe, x, y, generator
         self.model = _newborn(recipe, x, classes, generator)
-        self.adam = optimizer.adam(self.model)
+        self.narrowest = NARROWEST * float(self.field.active.temperature.detach().median())
+        self.adam = self._adam({})
         self.calm = torch.zeros(len(self.field.active), dtype=torch.long)
         self.movement = torch.zeros(len(self.field.active))
         self.radius = freezing.data_radius(self._embedded())
@@ -51,6 +53,17 @@ class Crystal:
     def _embedded(self) -> Tensor:
         return self.model.embed(self.x)
 
+    def _adam(self, moments: optimizer.Moments) -> torch.optim.Adam:
+        """Adam that never lets a temperature come near 0, where the kernels have a pole."""
+        adam = optimizer.adam(self.model, moments)
+        temperature = self.field.active.temperature
+
+        def widen(*_: Any) -> None:
+            temperature.data.clamp_(min=self.narrowest)
+
+        adam.register_step_post_hook(widen)
+        return adam
+
     def begin_epoch(self, epoch: int) -> None:
         """Freeze and grow what is due, then renew the cache."""
         self.model.train()
@@ -70,7 +83,7 @@ class Crystal:
         return self.model.finish(self.field(self.model.embed(x), settled))
 
     def _freeze(self, epoch: int) -> bool:
-        room = freezing.allowance(self.recipe, epoch) - len(self.field.settled)
+        room = freezing.allowance(self.recipe, epoch, len(self.field)) - len(self.field.settled)
         ready = self.calm >= self.recipe.calm_epochs
         mask = freezing.neurons_to_freeze(self.movement, ready, room)
         if not bool(mask.any()):
@@ -79,7 +92,7 @@ class Crystal:
         kept = torch.nonzero(~mask).flatten()
         self.field.settle(mask)
         self.calm, self.movement = self.calm[kept], self.movement[kept]
-        self.adam = optimizer.adam(self.model, optimizer.keep_rows(moments, ACTIVE, kept))
+        self.adam = self._adam(optimizer.keep_rows(moments, ACTIVE, kept))
         return True
 
     def _grow(self, epoch: int) -> bool:
@@ -94,7 +107,7 @@ class Crystal:
         count = len(born["positions"])
         self.calm = torch.cat([self.calm, self.calm.new_zeros(count)])
         self.movement = torch.cat([self.movement, self.movement.new_zeros(count)])
-        self.adam = optimizer.adam(self.model, optimizer.add_rows(moments, ACTIVE, count))
+        self.adam = self._adam(optimizer.add_rows(moments, ACTIVE, count))
         return True
 
     @torch.no_grad()
@@ -118,6 +131,7 @@ class Crystal:
             "calm": self.calm,
             "movement": self.movement,
             "radius": self.radius,
+            "narrowest": self.narrowest,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -128,7 +142,8 @@ class Crystal:
             state["settled_born"],
             state["active_born"],
         )
-        self.adam = optimizer.adam(self.model, state["moments"])
+        self.narrowest = state["narrowest"]
+        self.adam = self._adam(state["moments"])
         self.calm, self.movement, self.radius = state["calm"], state["movement"], state["radius"]
         self.cache = None
 

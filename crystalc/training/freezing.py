@@ -16,11 +16,11 @@ def data_radius(data: Tensor) -> float:
     return max(float(centred.square().sum(dim=1).mean().sqrt()), 1e-12)
 
 
-def allowance(recipe: Recipe, epoch: int) -> int:
-    """How many neurons may be frozen at the start of ``epoch``: a ramp up to ``recipe.frozen``."""
+def allowance(recipe: Recipe, epoch: int, neurons: int) -> int:
+    """How many of ``neurons`` may be frozen as ``epoch`` starts: a ramp up to ``recipe.frozen``."""
     start, end = recipe.freezing
     progress = 1.0 if epoch >= end else max(0.0, (epoch - start + 1) / (end - start + 1))
-    return math.floor(recipe.frozen * recipe.neurons * progress)
+    return math.floor(recipe.frozen * neurons * progress)
 
 
 def neurons_to_freeze(movement: Tensor, ready: Tensor, room: int) -> Tensor:

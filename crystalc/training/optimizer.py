@@ -67,8 +67,10 @@ def add_rows(moments: Moments, prefix: str, count: int) -> Moments:
     def grown(key: str, t: Tensor) -> Tensor:
         if t.dim() == 0:
             return t
-        typical = t.mean(dim=0, keepdim=True) * (key == "exp_avg_sq")
-        return torch.cat([t, typical.expand(count, *t.shape[1:])])
+        new = t.new_zeros(count, *t.shape[1:])
+        if key == "exp_avg_sq" and len(t):
+            new += t.mean(dim=0)
+        return torch.cat([t, new])
 
     return {
         name: {k: grown(k, t) for k, t in state.items()} if name.startswith(prefix) else state
