@@ -116,9 +116,15 @@ def _to_torch(value: Any) -> Any:
 
 
 def write_safetensors(path: Path, document: dict[str, Any]) -> Path:
-    """The same document as ``.safetensors``: JSON in the header metadata."""
+    """The same document as ``.safetensors``: JSON in the header metadata.
+
+    A document without a format is a bare state_dict, which has none.
+    """
     from safetensors.numpy import save_file
 
+    if "format" not in document:
+        save_file(document, path)
+        return path
     tensors = dict(document["state_dict"])
     if "calibration" in document:
         tensors["calibration"] = document["calibration"]

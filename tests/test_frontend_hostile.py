@@ -109,7 +109,7 @@ def outcome(reply: bytes | CompileError) -> CompileError | Checkpoint:
         return error
 
 
-@pytest.mark.parametrize("name", ["endless_view", "deeply_nested", "just_a_number"])
+@pytest.mark.parametrize("name", ["endless_view", "marks", "just_a_number"])
 def test_whole_route_refuses(name: str, tmp_path: Path) -> None:
     """Files that only torch itself can judge, through both walls."""
     error = refusal(write(by_name(name, tmp_path / "canary"), tmp_path))
