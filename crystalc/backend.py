@@ -104,6 +104,15 @@ def load(name: str) -> type[Any]:
     return backend  # type: ignore[no-any-return]
 
 
+def describe(name: str) -> tuple[Capabilities | None, str]:
+    """Capabilities and description of a target, or None and why it does not load."""
+    try:
+        capabilities: Capabilities = load(name).capabilities
+    except CompileError as error:
+        return None, f"broken: {error.diagnostics[0].message}"
+    return capabilities, capabilities.description
+
+
 def _is_backend(backend: object) -> bool:
     needed = ("name", "capabilities", "emit", "execute")
     is_class = isinstance(backend, type) and is_dataclass(backend)

@@ -50,10 +50,10 @@ def _is_own(word: str) -> bool:
 def _list_targets(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value:
         return
-    from crystalc.backend import available, load
+    from crystalc.backend import available, describe
 
     for name in available():
-        click.echo(f"{name:10} {load(name).capabilities.description}")
+        click.echo(f"{name:10} {describe(name)[1]}")
     ctx.exit()
 
 

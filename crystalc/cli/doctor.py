@@ -57,14 +57,14 @@ def _program(name: str, use: str) -> str:
 
 
 def _targets() -> list[str]:
-    from crystalc.backend import available, load
+    from crystalc.backend import available, describe
     from crystalc.tools import first
 
     lines = []
     for name in available():
-        caps = load(name).capabilities
-        missing = [t for t in map(first, caps.tools) if not t.path]
-        state = "open" if not missing else "closed"
+        capabilities, text = describe(name)
+        missing = [t for t in map(first, capabilities.tools if capabilities else ()) if not t.path]
+        state = "open" if capabilities and not missing else "closed"
         why = "".join(f"; {tool.hint}" for tool in missing)
-        lines.append(f"  {state:8} {name:20} {caps.description}{why}")
+        lines.append(f"  {state:8} {name:20} {text}{why}")
     return lines
