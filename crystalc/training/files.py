@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,19 @@ from crystalc.diagnostics import refuse
 
 Arrays = dict[str, NDArray[Any]]
 Wanted = Mapping[str, tuple[int, ...]]  # stem of a key -> shape of one sample
+
+FAULTS = (  # what NumPy and zipfile raise on a file that is not what it says
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 def digest(*arrays: NDArray[Any]) -> str:
@@ -32,13 +47,18 @@ def read_npz(name: str, path: Path | None, wanted: Wanted) -> Arrays:
             f"{name} is read from a file", hint=f"--data PATH to its .npz ({keys_of(wanted)})"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             raw = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except FAULTS as error:
         raise refuse(f"{path} cannot be read as an .npz file: {error}") from None
+    check_arrays(name, path, raw, wanted)
+    return raw
+
+
+def check_arrays(name: str, path: Path, raw: Arrays, wanted: Wanted) -> None:
+    """Refuse arrays of another shape than ``wanted``, or of different lengths in one part."""
     for part in ("train", "test"):
         _check_part(name, path, raw, {f"{k}_{part}": shape for k, shape in wanted.items()})
-    return raw
 
 
 def keys_of(wanted: Wanted) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.diagnostics import refuse
-from crystalc.training.files import Arrays, read_npz
+from crystalc.training.files import Arrays, check_arrays, read_npz
 from crystalc.training.state import write_atomically
 
 SOURCES = (
@@ -33,6 +33,7 @@ SHA256 = {  # of the unpacked IDX bytes
     "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+WANTED = {"x": (28, 28), "y": ()}
 LARGEST = 64 << 20  # bytes of one unpacked IDX file
 
 
@@ -42,7 +43,7 @@ def load_mnist_arrays(path: Path | None) -> Arrays:
         return read_folder(download(cache_folder()), check=True)
     if path.is_dir():
         return read_folder(path)
-    raw = read_npz("mnist", path, {"x": (28, 28), "y": ()})
+    raw = read_npz("mnist", path, WANTED)
     for key in ("x_train", "x_test"):
         if raw[key].dtype != np.uint8:
             raise refuse(f"{path} is not mnist: {key} is {raw[key].dtype}, not uint8")
@@ -57,10 +58,12 @@ def cache_folder() -> Path:
 
 def read_folder(folder: Path, check: bool = False) -> Arrays:
     """The four IDX files of a folder; ``check`` compares their sha256 with MNIST's."""
-    return {
+    raw: Arrays = {
         key: read_idx(_find(folder, name), SHA256[key] if check else "")
         for key, name in FILES.items()
     }
+    check_arrays("mnist", folder, raw, WANTED)
+    return raw
 
 
 def _find(folder: Path, name: str) -> Path:
