@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,20 @@ class Model:
 
 
 def model(
-    place: Path, arithmetic: str, options: Mapping[str, str] | None = None, **shape: Any
+    place: Path,
+    arithmetic: str,
+    options: Mapping[str, str] | None = None,
+    samples: Array | None = None,
+    **shape: Any,
 ) -> Model:
-    """Compile a tiny checkpoint with the C backend and write its files into ``place``."""
+    """Compile a tiny checkpoint with the C backend and write its files into ``place``.
+
+    ``samples`` replaces its calibration vectors.
+    """
     defaults = {"inputs": 21, "neurons": 37, "outputs": 10, "projection": True, "dim": 12}
     checkpoint = tiny_checkpoint(**{**defaults, **shape})
+    if samples is not None:
+        checkpoint = replace(checkpoint, calibration=samples.astype(np.float32))
     chosen = Options(target="c", backend=dict(options or {}), count=60, **ARITHMETIC[arithmetic])
     compiled = compile_checkpoint(checkpoint, chosen)
     write(compiled, place)
