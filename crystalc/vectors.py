@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import refuse
+from crystalc.frontend.limits import MAGNITUDE
+from crystalc.frontend.parameters import first
+from crystalc.frontend.source import open_regular
 from crystalc.ir import FixedType, Graph
 
 Array = NDArray[Any]
 
 SEED = 1
 DEFAULT_COUNT = 1000
+NPY_MAGIC = b"\x93NUMPY"
 
 
 def samples_of(checkpoint: Checkpoint) -> NDArray[np.float64]:
@@ -38,18 +42,23 @@ def samples_of(checkpoint: Checkpoint) -> NDArray[np.float64]:
 
 def read_vectors(path: Path, inputs: int) -> NDArray[np.float64]:
     """Real inputs [n, inputs] from a .npy file. Raises CompileError naming what is wrong."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise refuse(f"cannot read vectors from {path}: {error.strerror}") from None
-    except ValueError:
-        raise refuse(f"{path} is not a .npy file of numbers", hint="numpy.save makes one") from None
-    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.shape[1] != inputs:
-        shape = getattr(array, "shape", "an archive")
-        raise refuse(f"{path} holds {shape}, the model needs [n, {inputs}]")
-    if not len(array) or not np.isfinite(array.astype(np.float64)).all():
-        raise refuse(f"{path} is empty or holds NaN or infinity")
-    return array.astype(np.float64)
+    with open_regular(path) as file:
+        is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    try:  # mapped, so that a header cannot ask for memory that the file does not fill
+        array = np.load(path, mmap_mode="r", allow_pickle=False) if is_npy else None
+    except Exception:  # for a damaged header NumPy raises half a dozen kinds
+        array = None
+    if array is None or array.dtype.kind not in "fiu":
+        raise refuse(f"{path}: not a .npy file of real numbers", hint="numpy.save makes one")
+    if array.ndim != 2 or array.shape[1] != inputs or not len(array):
+        wanted = f"[1 or more, inputs {inputs}]"
+        raise refuse(f"{path}: shape {list(array.shape)} does not match {wanted}")
+    real: NDArray[np.float64] = array.astype(np.float64)
+    wrong = first(~(np.abs(real) <= MAGNITUDE))
+    if wrong is not None:
+        reason = "beyond +-2^40" if np.isfinite(real[wrong]) else "not a finite number"
+        raise refuse(f"{path}{list(wrong)}: {real[wrong]:g} is {reason}")
+    return real
 
 
 def real_vectors(samples: Array, count: int) -> NDArray[np.float64]:

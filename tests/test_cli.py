@@ -190,7 +190,7 @@ def test_a_failing_tool_is_exit_3(cli: Cli, model: str) -> None:
         (("--target", "c", "--dumpafter", "fold"),
          "error: No such option '--dumpafter'. Did you mean '--dump-after'?\n"),
         (("--target", "c", "--vectors", "none.npy"),
-         "error: cannot read vectors from none.npy: No such file or directory\n"),
+         "error: none.npy: no such file or directory\n"),
     ],
 )  # fmt: skip
 def test_refused_options(cli: Cli, model: str, words: tuple[str, ...], message: str) -> None:
@@ -201,11 +201,11 @@ def test_refused_options(cli: Cli, model: str, words: tuple[str, ...], message: 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.ones((3, 4)), "v.npy holds (3, 4), the model needs [n, 5]"),
-        (np.ones(5), "v.npy holds (5,), the model needs [n, 5]"),
-        (np.ones((0, 5)), "v.npy is empty or holds NaN or infinity"),
-        (np.full((2, 5), np.nan), "v.npy is empty or holds NaN or infinity"),
-        (np.array([[{}] * 5]), "v.npy is not a .npy file of numbers"),
+        (np.ones((3, 4)), "v.npy: shape [3, 4] does not match [1 or more, inputs 5]"),
+        (np.ones(5), "v.npy: shape [5] does not match [1 or more, inputs 5]"),
+        (np.ones((0, 5)), "v.npy: shape [0, 5] does not match [1 or more, inputs 5]"),
+        (np.full((2, 5), np.nan), "v.npy[0, 0]: nan is not a finite number"),
+        (np.array([[{}] * 5]), "v.npy: not a .npy file of real numbers"),
     ],
 )
 def test_refused_vectors(cli: Cli, model: str, array: Any, message: str) -> None:
