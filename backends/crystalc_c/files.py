@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from crystalc.ir import FixedType
+from crystalc.ir import FixedType, Op
 from crystalc.render import block_comment, render
 from crystalc_c.constants import HEX_LIMIT, Constant, image, string_chunks, total_bytes
 from crystalc_c.numbers import storage
@@ -65,6 +65,15 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Frac:
+    """Binary point of the integers in or out: real = integer * 2^-``bits``."""
+
+    end: str
+    elem: str
+    bits: int
+
+
+@dataclass(frozen=True)
 class Context:
     """Everything the C templates may read. No string in it comes from the model."""
 
@@ -78,6 +87,7 @@ class Context:
     align: str
     input_type: str
     output_type: str
+    fracs: Sequence[Frac]
     output_format: str
     output_printed: str
     buffers: Sequence[Room]
@@ -86,7 +96,6 @@ class Context:
     state_pass: str
     state_address: str
     example_step: int
-    rewrite_note: str
     rewrite_name: str
     rewrite_column: str
     rewrite_rows: int
@@ -141,6 +150,7 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         align=f" {name.upper()}_ALIGNED" if plan.simd else "",
         input_type=storage(plan.graph.input.type.elem),
         output_type=storage(out.elem),
+        fracs=_fracs(plan),
         output_format="g" if floating else "ld",
         output_printed="double" if floating else "long",
         buffers=[
@@ -152,7 +162,6 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         state_pass=", state" if first else "",
         state_address=", &state" if first else "",
         example_step=_example_step(plan),
-        rewrite_note=first.note if first else "",
         rewrite_name=first.name if first else "",
         rewrite_column="[0]" if first and len(first.shape) > 1 else "",
         rewrite_rows=first.shape[0] if first else 0,
@@ -167,6 +176,15 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         forward_template="c/forward.c.j2" if plan.simd else "c/forward_compact.c.j2",
         steps=[Text(s.comment, "\n".join(s.lines), s.tiled) for s in plan.steps],
     )
+
+
+def _fracs(plan: Plan) -> list[Frac]:
+    """The ends of a fixed graph that stand for real numbers; a class index does not."""
+    ends = [("IN", plan.graph.input), ("OUT", plan.graph.output)]
+    if plan.graph[plan.graph.output.inputs[0]].op is Op.ARGMAX:
+        ends.pop()
+    elems = [(end, node.type.elem) for end, node in ends]
+    return [Frac(end, str(e), e.frac) for end, e in elems if isinstance(e, FixedType)]
 
 
 def _example_step(plan: Plan) -> int:

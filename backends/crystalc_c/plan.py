@@ -191,15 +191,25 @@ class Plan:
                 self._member(i, node)
 
     def _member(self, i: int, node: Node) -> None:
-        ctype, name = storage(node.type.elem), f"n{i:04d}_{self.note(i).split()[0]}"
+        ctype, name = storage(node.type.elem), self._member_name(self.note(i).split()[0])
         data = node.data()
         if data.ndim == 1 and isinstance(node.type.elem, FloatType):
             data = pad_last(data, self.padded(1))
         start = self.constant(i, data, ctype, "_start")
         self.members.append(
-            Member(name, ctype, node.type.shape, int(data.size), start, self.note(i))
+            Member(name, ctype, node.type.shape, int(data.size), start, self._member_note(i))
         )
         self.place[i], self.ctype[i] = f"state->{name}", ctype
+
+    def _member_name(self, role: str) -> str:
+        """The role, numbered from its second appearance on."""
+        count = sum(m.note.startswith(role) for m in self.members)
+        return f"{role}{count + 1}" if count else role
+
+    def _member_note(self, i: int) -> str:
+        """Role, shape and, for integers, the type whose range the owner keeps to."""
+        elem = self.graph[i].type.elem
+        return self.note(i) + ("" if isinstance(elem, FloatType) else f" {elem}")
 
     def vector(self, i: int) -> None:
         """Make the frozen constant ``i`` [N] readable by elementwise loops."""

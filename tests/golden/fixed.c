@@ -39,13 +39,13 @@ static const uint32_t n0025[2] = { /* scale [2] */
 void crystal_state_init(crystal_state *state)
 {
     for (int i = 0; i < 6; i++)
-        state->n0014_positions[i / 3][i % 3] = ((const volatile int8_t *)n0014_start)[i];
+        state->positions[i / 3][i % 3] = ((const volatile int8_t *)n0014_start)[i];
     for (int i = 0; i < 2; i++)
-        state->n0016_radius[i] = ((const volatile uint16_t *)n0016_start)[i];
+        state->radius[i] = ((const volatile uint16_t *)n0016_start)[i];
     for (int i = 0; i < 2; i++)
-        state->n0018_temperature[i] = ((const volatile uint32_t *)n0018_start)[i];
+        state->temperature[i] = ((const volatile uint32_t *)n0018_start)[i];
     for (int i = 0; i < 4; i++)
-        state->n0020_values[i / 2][i % 2] = ((const volatile int8_t *)n0020_start)[i];
+        state->values[i / 2][i % 2] = ((const volatile int8_t *)n0020_start)[i];
 }
 
 void crystal_run(const crystal_in *in, crystal_out *out, crystal_scratch *s, const crystal_state *state)
@@ -83,17 +83,17 @@ void crystal_run(const crystal_in *in, crystal_out *out, crystal_scratch *s, con
     for (int o = 0; o < 2; o++) {
         int32_t sum = 0;
         for (int i = 0; i < 3; i++) {
-            const int32_t d = (int32_t)s->n0000[i] * 1 - (int32_t)state->n0014_positions[o][i] * 1;
+            const int32_t d = (int32_t)s->n0000[i] * 1 - (int32_t)state->positions[o][i] * 1;
             sum += d * d;
         }
         s->n0015[o] = (uint32_t)sum;
     }
     /* n0017..n0019 [2]: sub, requant */
     for (int i = 0; i < 2; i++) {
-        const int32_t v0016 = (int32_t)state->n0016_radius[i];
+        const int32_t v0016 = (int32_t)state->radius[i];
         const int32_t v0015 = (int32_t)s->n0015[i];
         const int32_t v0017 = ((int32_t)v0016 - (int32_t)v0015);
-        const int32_t v0018 = (int32_t)state->n0018_temperature[i];
+        const int32_t v0018 = (int32_t)state->temperature[i];
         const int32_t v0019 = (int32_t)requant64(v0017, v0018, 30, 0, 255);
         s->n0019[i] = (uint8_t)v0019;
     }
@@ -101,7 +101,7 @@ void crystal_run(const crystal_in *in, crystal_out *out, crystal_scratch *s, con
     for (int o = 0; o < 2; o++) {
         int32_t sum = 0;
         for (int i = 0; i < 2; i++) {
-            sum += (int32_t)s->n0019[i] * state->n0020_values[i][o];
+            sum += (int32_t)s->n0019[i] * state->values[i][o];
         }
         s->n0021[o] = sum;
     }

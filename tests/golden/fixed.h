@@ -5,6 +5,8 @@
 
 #define CRYSTAL_INPUTS 3
 #define CRYSTAL_OUTPUTS 2
+#define CRYSTAL_IN_FRAC 6 /* s8q6: real = integer / 2^CRYSTAL_IN_FRAC */
+#define CRYSTAL_OUT_FRAC 10 /* s16q10: real = integer / 2^CRYSTAL_OUT_FRAC */
 #define CRYSTAL_TILE 1 /* samples that run_batch computes together */
 
 typedef int8_t crystal_in;
@@ -26,10 +28,10 @@ typedef struct {
 
 /* Active neurons: one row each, yours to rewrite between two runs. */
 typedef struct {
-    int8_t n0014_positions[2][3]; /* positions [2, 3] */
-    uint16_t n0016_radius[2]; /* radius [2] */
-    uint32_t n0018_temperature[2]; /* temperature [2] */
-    int8_t n0020_values[2][2]; /* values [2, 2] */
+    int8_t positions[2][3]; /* positions [2, 3] s8q6 */
+    uint16_t radius[2]; /* radius [2] u15q12 */
+    uint32_t temperature[2]; /* temperature [2] u24q0 */
+    int8_t values[2][2]; /* values [2, 2] s8q0 */
 } crystal_state;
 
 #ifdef __cplusplus

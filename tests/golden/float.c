@@ -55,11 +55,11 @@ static const union { uint32_t bits[16]; float f[16]; } n0022_words CRYSTAL_ALIGN
 void crystal_state_init(crystal_state *state)
 {
     for (int i = 0; i < 6; i++)
-        state->n0012_positions[i / 3][i % 3] = ((const volatile float *)n0012_start)[i];
+        state->positions[i / 3][i % 3] = ((const volatile float *)n0012_start)[i];
     for (int i = 0; i < 16; i++)
-        state->n0016_temperature[i] = ((const volatile float *)n0016_start)[i];
+        state->temperature[i] = ((const volatile float *)n0016_start)[i];
     for (int i = 0; i < 4; i++)
-        state->n0019_values[i / 2][i % 2] = ((const volatile float *)n0019_start)[i];
+        state->values[i / 2][i % 2] = ((const volatile float *)n0019_start)[i];
 }
 
 /* All samples of a tile together, 1 or 6: one body, compiled for both. */
@@ -90,7 +90,7 @@ INLINE void forward(const crystal_in *in, crystal_out *out, crystal_scratch *s, 
     /* n0013 distance: active positions [2, 3] */
     for (int t = 0; t < samples; t++) {
         for (int i = 0; i < 2; i++)
-            s->n0013[16 * t + i] = row_l2(in + 3 * t, state->n0012_positions[i], 3);
+            s->n0013[16 * t + i] = row_l2(in + 3 * t, state->positions[i], 3);
     }
     /* n0015..n0018 [2]: sub, div, exp */
     for (int t = 0; t < samples; t++) {
@@ -98,7 +98,7 @@ INLINE void forward(const crystal_in *in, crystal_out *out, crystal_scratch *s, 
         for (int i = 0; i < 16; i += LANES) {
             const vf v0013 = vload(s->n0013 + 16 * t + i);
             const vf v0015 = vsub(v0014, v0013);
-            const vf v0016 = vload(state->n0016_temperature + i);
+            const vf v0016 = vload(state->temperature + i);
             const vf v0017 = vdiv(v0015, v0016);
             const vf v0018 = vexp(v0017);
             vstore(s->n0018 + 16 * t + i, v0018);
@@ -109,7 +109,7 @@ INLINE void forward(const crystal_in *in, crystal_out *out, crystal_scratch *s, 
         for (int i = 0; i < 2; i++)
             s->n0020[16 * t + i] = 0.0f;
         for (int i = 0; i < 2; i++)
-            row_add(s->n0020 + 16 * t, s->n0018[16 * t + i], state->n0019_values[i], 2);
+            row_add(s->n0020 + 16 * t, s->n0018[16 * t + i], state->values[i], 2);
     }
     /* n0021..n0023 [2]: add, add */
     for (int t = 0; t < samples; t++) {

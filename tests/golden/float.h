@@ -30,9 +30,9 @@ typedef struct {
 
 /* Active neurons: one row each, yours to rewrite between two runs. */
 typedef struct {
-    float n0012_positions[2][3]; /* positions [2, 3] */
-    float n0016_temperature[16]; /* temperature [2] */
-    float n0019_values[2][2]; /* values [2, 2] */
+    float positions[2][3]; /* positions [2, 3] */
+    float temperature[16]; /* temperature [2] */
+    float values[2][2]; /* values [2, 2] */
 } crystal_state;
 
 #ifdef __cplusplus
