@@ -14,6 +14,7 @@ from crystalc.interpret import interpret
 
 CASES = {
     "laplace": ("f32", {"kernel": "laplace"}),
+    "gauss": ("f32", {"kernel": "gauss"}),
     "gauss-normalized": ("f32", {"kernel": "gauss", "normalized": True}),
     "radial-gelu-l1": ("f32", {"activation": "gelu", "metric": "l1", "head": True}),
     "int8-weights": ("q8", {"kernel": "laplace"}),

@@ -13,6 +13,7 @@ from crystalc.check import judge
 from crystalc.error_bound import error_bound
 from crystalc.interpret import interpret
 from crystalc.ir import Graph, Node
+from crystalc_c.plan import Plan
 
 CASES = {
     "radial": ("f32", {"activation": "gelu"}),
@@ -36,12 +37,12 @@ def states(graph: Graph) -> dict[int, Node]:
     return {i: node for i, node in graph if node.is_state}
 
 
-def assignments(graph: Graph, place: Path) -> str:
+def assignments(graph: Graph) -> str:
     """C statements that write the rewritten rows into ``state``."""
-    header = (place / "crystal.h").read_text()
+    plan = Plan(graph, simd=True)
+    plan.bind_structure()
     lines = []
-    for i, node in states(graph).items():
-        name = next(w.split("[")[0] for w in header.split() if w.startswith(f"n{i:04d}_"))
+    for name, node in zip((m.name for m in plan.members), states(graph).values(), strict=True):
         value = rewritten(node)
         for index in np.ndindex(*value[:2].shape):
             number = _literal(value[index])
@@ -59,7 +60,7 @@ def update_harness(case: Model) -> None:
     mark = "crystal_state_init(&state);"
     text = main.read_text()
     assert mark in text
-    main.write_text(text.replace(mark, mark + "\n" + assignments(case.compiled.shaped, case.place)))
+    main.write_text(text.replace(mark, mark + "\n" + assignments(case.compiled.shaped)))
 
 
 @pytest.mark.parametrize("layout", ["simd", "compact"])
