@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [p for p in (str(ROOT / "tests"), str(ROOT / "backends")) if p not in sys.path]
 
-from random_graphs import inputs_for, random_graph, random_state  # noqa: E402
+from random_graphs import (  # noqa: E402
+    inputs_for,
+    quantized,
+    random_checkpoint,
+    random_graph,
+    random_state,
+)
+from support import tiny_checkpoint  # noqa: E402
 
 from crystalc.check import Comparison, judge  # noqa: E402
 from crystalc.error_bound import error_bound  # noqa: E402
@@ -33,11 +40,25 @@ from crystalc_c.numbers import dtype  # noqa: E402
 Array = NDArray[Any]
 Done = subprocess.CompletedProcess[bytes]
 
-__all__ = ["ROOT", "Case", "Failure", "Variant", "case_of", "random_graph", "run_cases", "runnable"]
+__all__ = [
+    "ROOT",
+    "VARIANTS",
+    "Case",
+    "Failure",
+    "Variant",
+    "case_of",
+    "inputs_for",
+    "quantized",
+    "random_checkpoint",
+    "random_graph",
+    "run_cases",
+    "runnable",
+    "tiny_checkpoint",
+]
 
 WARN = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 TIMEOUT = 300
-MEMBER = re.compile(r"^    (\w+) (n(\d{4})_\w+)((?:\[\d+\])+);", re.M)
+MEMBER = re.compile(r"^    (\w+) (\w+)((?:\[\d+\])+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -160,22 +181,21 @@ static void run{k}(int batch)
 
 @dataclass(frozen=True)
 class Room:
-    """A member of the state struct: its node, C name, C type and count of elements."""
+    """A member of the state struct: its C name, C type and count of elements."""
 
-    node: int
     name: str
     ctype: str
     length: int
 
 
 def members(header: Path) -> list[Room]:
-    """The members of the state struct, in order; none where nothing is active."""
+    """The members of the state struct, in the order of the active constants."""
     text = header.read_text()
     body = re.search(r"typedef struct \{\n((?:(?!typedef).)*?)\} g\d+_state;", text, re.S)
     found = []
-    for ctype, name, node, extent in MEMBER.findall(body[1] if body else ""):
+    for ctype, name, extent in MEMBER.findall(body[1] if body else ""):
         length = int(np.prod([int(v) for v in re.findall(r"\d+", extent)]))
-        found.append(Room(int(node), name, ctype, length))
+        found.append(Room(name, ctype, length))
     return found
 
 
@@ -236,8 +256,9 @@ def _judge(case: Case, k: int, folder: Path) -> list[Failure]:
 
 def _state_bytes(case: Case, header: Path) -> bytes:
     out = b""
-    for room in members(header):
-        value = case.state.get(room.node, case.graph[room.node].data())
+    active = [i for i, node in case.graph if node.is_state]
+    for i, room in zip(active, members(header), strict=True):
+        value = case.state.get(i, case.graph[i].data())
         flat = np.zeros(
             room.length, dtype=dtype(room.ctype)
         )  # a vector may end in room for whole lanes
