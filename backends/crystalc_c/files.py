@@ -222,12 +222,11 @@ def _kernel(plan: Plan, name: str) -> Kernel:
 
 
 def _state_room(m: Member) -> StateRoom:
-    """Volatile reads keep a compiler from turning the copy into a call of memcpy."""
     matrix = len(m.shape) > 1
     extent = f"[{m.shape[0]}][{m.shape[1]}]" if matrix else f"[{m.length}]"
     target = (
         f"state->{m.name}[i / {m.shape[1]}][i % {m.shape[1]}]" if matrix else f"state->{m.name}[i]"
     )
     loop = f"for (int i = 0; i < {m.length}; i++)"
-    copy = f"{loop}\n        {target} = ((const volatile {m.ctype} *){m.start})[i];"
+    copy = f"{loop}\n        {target} = {m.start}[i];"
     return StateRoom(m.name, m.ctype, extent, m.note, copy)

@@ -39,13 +39,13 @@ static const uint32_t n0025[2] = { /* scale [2] */
 void crystal_state_init(crystal_state *state)
 {
     for (int i = 0; i < 6; i++)
-        state->positions[i / 3][i % 3] = ((const volatile int8_t *)n0014_start)[i];
+        state->positions[i / 3][i % 3] = n0014_start[i];
     for (int i = 0; i < 2; i++)
-        state->radius[i] = ((const volatile uint16_t *)n0016_start)[i];
+        state->radius[i] = n0016_start[i];
     for (int i = 0; i < 2; i++)
-        state->temperature[i] = ((const volatile uint32_t *)n0018_start)[i];
+        state->temperature[i] = n0018_start[i];
     for (int i = 0; i < 4; i++)
-        state->values[i / 2][i % 2] = ((const volatile int8_t *)n0020_start)[i];
+        state->values[i / 2][i % 2] = n0020_start[i];
 }
 
 void crystal_run(const crystal_in *in, crystal_out *out, crystal_scratch *s, const crystal_state *state)

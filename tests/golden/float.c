@@ -55,11 +55,11 @@ static const union { uint32_t bits[16]; float f[16]; } n0022_words CRYSTAL_ALIGN
 void crystal_state_init(crystal_state *state)
 {
     for (int i = 0; i < 6; i++)
-        state->positions[i / 3][i % 3] = ((const volatile float *)n0012_start)[i];
+        state->positions[i / 3][i % 3] = n0012_start[i];
     for (int i = 0; i < 16; i++)
-        state->temperature[i] = ((const volatile float *)n0016_start)[i];
+        state->temperature[i] = n0016_start[i];
     for (int i = 0; i < 4; i++)
-        state->values[i / 2][i % 2] = ((const volatile float *)n0019_start)[i];
+        state->values[i / 2][i % 2] = n0019_start[i];
 }
 
 /* All samples of a tile together, 1 or 6: one body, compiled for both. */
