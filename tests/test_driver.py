@@ -206,3 +206,17 @@ def test_the_same_model_gives_the_same_bytes(words: tuple[str, ...], tmp_path: P
         trees.append((done.stdout, files))
     assert len(trees[0][1]) > 8
     assert trees[0] == trees[1]
+
+
+@pytest.mark.parametrize("arithmetic", ["float", "fixed"])
+def test_the_check_sees_both_entries(arithmetic: Any, tmp_path: Path) -> None:
+    """A bug in the batch entry alone does not pass."""
+    compiled = compile_checkpoint(tiny_checkpoint(), Options("c", arithmetic, backend=FLAGS))
+    vectors = check_vectors(compiled)
+    write(compiled, tmp_path)
+    assert verify_build(compiled, tmp_path, vectors).ok
+    source = tmp_path / "crystal.c"
+    text = source.read_text()
+    assert text.count("for (; done < n; done++)") == 1
+    source.write_text(text.replace("for (; done < n; done++)", "for (; done < n - 1; done++)"))
+    assert not verify_build(compiled, tmp_path, vectors).ok
