@@ -47,9 +47,9 @@ class Grid:
 
 
 GRIDS = {
-    "digits": Grid((0.005, 0.01, 0.015, 0.02, 0.03), (0.0, 0.1, 0.2)),
-    "mnist": Grid((0.005, 0.01, 0.02), (0.0, 0.05, 0.1)),
-    "letter": Grid((0.005, 0.01, 0.02, 0.04, 0.06), (0.0, 0.02, 0.04)),
+    "digits": Grid((0.005, 0.01, 0.02, 0.04), (0.0, 0.1, 0.2)),
+    "mnist": Grid((0.005, 0.01, 0.02), (0.0, 0.1)),
+    "letter": Grid((0.01, 0.02, 0.04, 0.08), (0.0, 0.02)),
     "nsl-kdd": Grid((0.003, 0.01, 0.03), (0.0, 0.05)),
 }
 CRYSTALS: dict[str, dict[str, Any]] = {
@@ -151,20 +151,25 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, few epochs, small grid")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"datasets": {}}
     for name in options.dataset or list(RECIPES):
         result = measure(name, options.data, options.quick)
         show(name, result)
-        kept["datasets"][name] = result
-        kept["versions"] = {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
-        }
         if not options.quick:
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+            keep(name, result)
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Put the numbers of one data set into the results, beside those of the others."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"datasets": {}}
+    kept["datasets"][name] = result
+    kept["versions"] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

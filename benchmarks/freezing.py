@@ -30,8 +30,9 @@ from torch import Tensor
 
 from crystalc.nn import FieldShape
 from crystalc.training import optimizer
+from crystalc.training.centred import Rows
 from crystalc.training.growth import kernel_scale
-from crystalc.training.split import Rows, SplitField
+from crystalc.training.split import SplitField
 
 RESULTS = Path(__file__).parent / "results" / "freezing.json"
 SHARES = (0.72, 0.90, 0.984)
@@ -79,7 +80,7 @@ def steps(case: Case, frozen: float) -> dict[str, Step]:
     rows, settled = neurons(case, x), torch.arange(case.neurons) < round(frozen * case.neurons)
 
     def step(freeze: bool, mask_gradients: bool, cached: bool) -> Step:
-        field = SplitField(shape_of(case), rows).train()
+        field = SplitField(shape_of(case), rows, x.mean(dim=0)).train()
         if freeze:
             field.settle(settled)
         adam = optimizer.adam(field)

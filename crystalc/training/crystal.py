@@ -132,11 +132,13 @@ class Crystal:
             "movement": self.movement,
             "radius": self.radius,
             "narrowest": self.narrowest,
+            "centre": self.field.centre,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Become the crystal that ``state`` was taken from, bit for bit."""
         self.model.load_state_dict(state["outside"], strict=False)
+        self.field.centre = state["centre"]
         self.field.replace(state["settled"], state["active"])
         self.field.settled_born, self.field.active_born = (
             state["settled_born"],
@@ -164,7 +166,7 @@ def _newborn(
         points = x if projection is None else projection(x)
     born = growth.first_neurons(shape, recipe, points, generator)
     energy = 0.0 if recipe.projection else recipe.noise**2 * x.shape[1]
-    field = SplitField(shape, born, recipe.gain, energy)
+    field = SplitField(shape, born, points.mean(dim=0), recipe.gain, energy)
     return CrystalClassifier(field, projection, head, None if head else torch.zeros(classes))
 
 

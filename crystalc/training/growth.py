@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from crystalc.nn.field import LAPLACE_FLOOR, FieldShape, distances
+from crystalc.training.centred import Rows
 from crystalc.training.recipe import Recipe
-from crystalc.training.split import Rows
 
 SAMPLE = 2048  # data points that a kernel's scale is measured on
 WIDTH = {"laplace": 0.25, "gauss": 0.25}  # kernel width as a share of the median distance

@@ -9,10 +9,14 @@ from crystalc.checkpoint import Kernel, Metric
 from crystalc.training.recipe import Recipe
 
 RECIPES = {
-    "digits": Recipe(neurons=64, epochs=160, batch=64, noise=0.2),
-    "mnist": Recipe(neurons=128, epochs=15, batch=128, calm=0.1, calm_epochs=1),
-    "letter": Recipe(neurons=128, epochs=60, batch=128, calm=0.05),
-    "nsl-kdd": Recipe(neurons=64, epochs=20, batch=128, calm=0.1, calm_epochs=1),
+    "digits": Recipe(neurons=64, epochs=160, batch=64, lr=0.02, noise=0.2, calm=0.04),
+    "mnist": Recipe(
+        neurons=128, epochs=15, batch=128, lr=0.02, gain=3.0, noise=0.1, calm=0.15, calm_epochs=1
+    ),
+    "letter": Recipe(
+        neurons=128, epochs=100, batch=128, lr=0.02, gain=5.0, noise=0.02, calm=0.1, calm_epochs=2
+    ),
+    "nsl-kdd": Recipe(neurons=64, epochs=20, batch=128, calm=0.15, calm_epochs=1),
 }
 EXPONENTIAL: dict[Kernel, dict[str, Any]] = {  # all weights positive: a larger output helps
     "gauss": {"lr": 0.02, "gain": 3.0},

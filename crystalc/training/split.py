@@ -6,25 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from crystalc.nn.field import FieldShape, GeometricField
+from crystalc.training.centred import CentredField, Rows, can_centre, to_offset, to_radius
 
 ROWS = ("positions", "values", "temperature", "radius")  # per-neuron tensors of a field
-Rows = dict[str, Tensor]
 
 
-def rows_of(field: GeometricField, index: Tensor | None = None) -> Rows:
-    """Copies of the per-neuron tensors, of every neuron or of those in ``index``."""
+def rows_of(field: GeometricField) -> Rows:
+    """Copies of the per-neuron tensors as the field holds them."""
     found = {name: getattr(field, name) for name in ROWS if getattr(field, name) is not None}
-    return {n: (t if index is None else t[index]).detach().clone() for n, t in found.items()}
+    return {name: tensor.detach().clone() for name, tensor in found.items()}
 
 
-def field_of(shape: FieldShape, rows: Rows, noise_energy: float = 0.0) -> GeometricField:
-    """A field with these per-neuron tensors."""
-    field = GeometricField(shape, len(rows["positions"]))
-    field.noise_energy = noise_energy
-    with torch.no_grad():
-        for name, tensor in rows.items():
-            getattr(field, name).copy_(tensor)
-    return field
+def take(rows: Rows, index: Tensor) -> Rows:
+    """The neurons of ``index``."""
+    return {name: tensor[index] for name, tensor in rows.items()}
 
 
 def join(first: Rows, second: Rows) -> Rows:
@@ -32,30 +27,41 @@ def join(first: Rows, second: Rows) -> Rows:
     return {name: torch.cat([first[name], second[name]]) for name in first}
 
 
+@torch.no_grad()
+def fill(field: GeometricField, rows: Rows, noise_energy: float = 0.0) -> GeometricField:
+    """``field`` with these per-neuron tensors."""
+    field.noise_energy = noise_energy
+    for name, tensor in rows.items():
+        getattr(field, name).copy_(tensor)
+    return field
+
+
 class SplitField(nn.Module):
     """[B, D] -> [B, O]. ``settled`` takes no gradient and never moves; ``active`` trains.
 
     ``*_born`` hold each neuron's number of birth, so that merging restores the order of birth.
-    ``gain`` scales the output; ``noise_energy`` is that of GeometricField.
+    ``gain`` scales the output; ``noise_energy`` is that of GeometricField. ``centre`` [D] is a
+    point amid the data: where the shape allows it, ``active`` is a CentredField about it.
     """
 
     settled_born: Tensor
     active_born: Tensor
 
     def __init__(
-        self, shape: FieldShape, born: Rows, gain: float = 1.0, noise_energy: float = 0.0
+        self,
+        shape: FieldShape,
+        born: Rows,
+        centre: Tensor,
+        gain: float = 1.0,
+        noise_energy: float = 0.0,
     ) -> None:
         super().__init__()
         self.shape, self.gain, self.noise_energy = shape, gain, noise_energy
+        self.centre = centre
         nothing = {name: tensor[:0] for name, tensor in born.items()}
         self.register_buffer("settled_born", torch.zeros(0, dtype=torch.long))
         self.register_buffer("active_born", torch.arange(len(born["positions"])))
-        self.replace(nothing, born)
-
-    def replace(self, settled: Rows, active: Rows) -> None:
-        """Put these neurons into the two halves, which are new modules."""
-        self.settled = field_of(self.shape, settled, self.noise_energy).requires_grad_(False)
-        self.active = field_of(self.shape, active, self.noise_energy)
+        self.replace(nothing, self._hold(born))
 
     def __len__(self) -> int:
         return len(self.settled) + len(self.active)
@@ -64,6 +70,26 @@ class SplitField(nn.Module):
     def frozen_share(self) -> float:
         """Share of the neurons that cannot move any more."""
         return len(self.settled) / len(self)
+
+    def _hold(self, rows: Rows) -> Rows:
+        """Rows of a plain field as ``active`` holds them."""
+        return to_offset(rows, self.centre) if can_centre(self.shape) else rows
+
+    def _plain(self, rows: Rows) -> Rows:
+        """Rows that ``active`` holds as those of a plain field."""
+        return to_radius(rows, self.centre) if can_centre(self.shape) else rows
+
+    def replace(self, settled: Rows, active: Rows) -> None:
+        """Put these neurons, as they are held, into the two halves, which are new modules."""
+        plain = GeometricField(self.shape, len(settled["positions"]))
+        self.settled = fill(plain, settled, self.noise_energy).requires_grad_(False)
+        count = len(active["positions"])
+        field = (
+            CentredField(self.shape, count, self.centre)
+            if can_centre(self.shape)
+            else GeometricField(self.shape, count)
+        )
+        self.active = fill(field, active, self.noise_energy)
 
     def forward(self, x: Tensor, settled: Tensor | None = None) -> Tensor:
         """``settled`` [B, O]: the output of the settled half for these samples, if known."""
@@ -89,24 +115,24 @@ class SplitField(nn.Module):
     def settle(self, mask: Tensor) -> None:
         """Freeze the active neurons of ``mask`` [active] for good. ``active`` is a new module."""
         moved, kept = torch.nonzero(mask).flatten(), torch.nonzero(~mask).flatten()
-        settled = join(rows_of(self.settled), rows_of(self.active, moved))
-        active = rows_of(self.active, kept)
+        rows = rows_of(self.active)
         self.settled_born = torch.cat([self.settled_born, self.active_born[moved]])
         self.active_born = self.active_born[kept]
-        self.replace(settled, active)
+        settled = join(rows_of(self.settled), self._plain(take(rows, moved)))
+        self.replace(settled, take(rows, kept))
 
     def grow(self, born: Rows) -> None:
         """Add active neurons. ``active`` is a new module."""
         numbers = torch.arange(len(self), len(self) + len(born["positions"]))
-        self.replace(rows_of(self.settled), join(rows_of(self.active), born))
+        self.replace(rows_of(self.settled), join(rows_of(self.active), self._hold(born)))
         self.active_born = torch.cat([self.active_born, numbers])
 
     @torch.no_grad()
     def merged(self) -> GeometricField:
         """One field in order of birth, gain folded into the values, ``frozen`` set."""
         order = torch.cat([self.settled_born, self.active_born]).argsort()
-        rows = join(rows_of(self.settled), rows_of(self.active))
-        field = field_of(self.shape, {name: tensor[order] for name, tensor in rows.items()})
+        rows = join(rows_of(self.settled), self._plain(rows_of(self.active)))
+        field = fill(GeometricField(self.shape, len(order)), take(rows, order))
         field.values.mul_(self.gain)
         field.frozen.copy_(order < len(self.settled))
         return field
