@@ -178,8 +178,9 @@ def crystal_library(
     """The emitted model as a shared object; fixed models get integer vectors."""
     compiled = compile_checkpoint(checkpoint, Options(target="c", **options))
     write(compiled, place)
+    active = ["-DSTATE"] if any(node.is_state for _, node in compiled.shaped) else []
     command = [
-        compiler, *STRICT, "-fPIC", "-shared", "-Wl,-Bsymbolic", "-I.", f"{PREFIX}.c",
+        compiler, *STRICT, *active, "-fPIC", "-shared", "-Wl,-Bsymbolic", "-I.", f"{PREFIX}.c",
         str(HERE / "speed_driver.c"), "-o", "model.so",
     ]  # fmt: skip
     subprocess.run(command, cwd=place, check=True)

@@ -13,7 +13,7 @@ import platform
 import statistics
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,9 +226,7 @@ def _result(checkpoint: Checkpoint, rows: list[Row], dispatch: float) -> dict[st
 
 def show(result: dict[str, Any], console: Console) -> None:
     """One model as a table."""
-    title = (
-        f"{result['model']} {result['kernel']}: microseconds per inference (x faster eager, x ORT)"
-    )
+    title = f"{result['model']} {result['kernel']}, {result['active_neurons']} active: us per inference (x faster eager, x ORT)"
     table = Table(title=title)
     for name in ("contender", *CASES, "same"):
         table.add_column(name, justify="left" if name == "contender" else "right")
@@ -259,12 +257,21 @@ def machine() -> dict[str, str]:
     return {"cpu": model, "torch": torch.__version__, "numpy": np.__version__}
 
 
+def _read(path: Path, freeze: bool) -> Checkpoint:
+    checkpoint = read_checkpoint(path)
+    if not freeze:
+        return checkpoint
+    tensors = {**checkpoint.tensors, "field.frozen": np.ones_like(checkpoint.frozen)}
+    return replace(checkpoint, tensors=tensors)
+
+
 def main() -> None:
     """Parse the command line, run, print and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--model", type=Path, action="append", default=[], help="a .pt with projection"
     )
+    parser.add_argument("--freeze", action="store_true", help="take its active neurons as frozen")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
         "--calls", type=int, default=300, help="calls of the slow contenders a round"
@@ -273,7 +280,7 @@ def main() -> None:
     a = parser.parse_args()
     torch.set_num_threads(1)
     kernels: tuple[Kernel, ...] = ("radial", "laplace")
-    models = [read_checkpoint(p) for p in a.model] or [
+    models = [_read(p, a.freeze) for p in a.model] or [
         random_checkpoint(k, Shape()) for k in kernels
     ]
     results = [run(m, a.rounds, a.calls) for m in models]

@@ -5,6 +5,12 @@
 #include "crystal.h"
 
 static crystal_scratch scratch;
+#if defined(STATE)
+static crystal_state state;
+#define LAST , &state
+#else
+#define LAST
+#endif
 
 static double now(void)
 {
@@ -17,9 +23,13 @@ static double now(void)
 double time_one(const crystal_in *in, crystal_out *out, int n, int calls);
 double time_one(const crystal_in *in, crystal_out *out, int n, int calls)
 {
-    const double start = now();
+    double start;
+#if defined(STATE)
+    crystal_state_init(&state);
+#endif
+    start = now();
     for (int c = 0, i = 0; c < calls; c++, i = i + 1 < n ? i + 1 : 0)
-        crystal_run(in + CRYSTAL_INPUTS * i, out + CRYSTAL_OUTPUTS * i, &scratch);
+        crystal_run(in + CRYSTAL_INPUTS * i, out + CRYSTAL_OUTPUTS * i, &scratch LAST);
     return (now() - start) / calls;
 }
 
@@ -27,8 +37,12 @@ double time_one(const crystal_in *in, crystal_out *out, int n, int calls)
 double time_batch(const crystal_in *in, crystal_out *out, int n, int calls);
 double time_batch(const crystal_in *in, crystal_out *out, int n, int calls)
 {
-    const double start = now();
+    double start;
+#if defined(STATE)
+    crystal_state_init(&state);
+#endif
+    start = now();
     for (int c = 0; c < calls; c++)
-        crystal_run_batch(in, out, n, &scratch);
+        crystal_run_batch(in, out, n, &scratch LAST);
     return (now() - start) / calls / n;
 }

@@ -89,8 +89,19 @@ def run(command: Sequence[str], where: Path, stdin: bytes = b"") -> bytes:
     return done.stdout
 
 
+def need_processor(flags: Sequence[str]) -> None:
+    """Skip the test unless this processor runs what ``flags`` ask a compiler for."""
+    wanted = [f.removeprefix("-m") for f in flags if f.startswith(("-mavx", "-mfma"))]
+    known = Path("/proc/cpuinfo")
+    there = known.read_text().split() if known.is_file() else []
+    missing = [f for f in wanted if f not in there]
+    if missing:
+        pytest.skip(f"this processor has no {' '.join(missing)}")
+
+
 def build(where: Path, compiler: str, flags: Sequence[str], program: str = "harness") -> Path:
     """The harness of an emitted model, with every warning an error."""
+    need_processor(flags)
     sources = ["crystal.c", "crystal_main.c"]
     run([compiler, "-std=c99", *flags, *STRICT, "-I.", *sources, "-o", program], where)
     return where / program

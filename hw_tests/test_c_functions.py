@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from c_models import Array, backend
+from c_models import Array, backend, need_processor
 from numpy.typing import NDArray
 
 from crystalc.interpret import gelu
@@ -26,6 +26,7 @@ def evaluate(
     op: Op, x: Array, place: Path, flags: str, outputs: int = LENGTH
 ) -> NDArray[np.float32]:
     """``op`` of the vectors x [n, LENGTH], compiled with ``flags``."""
+    need_processor(flags.split())
     b = Builder()
     node = b.op(Op.INPUT, (), TensorType((LENGTH,), F32), Loc("input"))
     node = b.op(op, (node,), TensorType((outputs,), F32), Loc("value"))
