@@ -134,9 +134,99 @@ def rows_for(checkpoint: Checkpoint, place: Path, calls: int) -> list[Row]:
     fixed: dict[str, Any] = {"arithmetic": "fixed", "width": 8}
     for name, options in (("f32", {}), ("int8 weights", {"weights": "q8"}), ("int8", fixed)):
         for compiler in ("gcc", "clang"):
-            name = (
-                f"{result['model']} {result['kernel']}, {result['active_neurons']} active neurons"
-            )
+            title = f"crystalc C {name}, {compiler}"
+            library = crystal_library(checkpoint, place / title, (x, dense), compiler, **options)
+            rows.append(_library_row(title, library, 10 * calls))
+    return rows
+
+
+def _eager_row(checkpoint: Checkpoint, form: str, x: Array, dense: Array, calls: int) -> Row:
+    model = eager(checkpoint, form)
+    digits, noise = torch.from_numpy(x), torch.from_numpy(dense)
+    with torch.inference_mode():
+        outputs = model(digits).numpy()
+    timers = {
+        "b1": lambda: eager_seconds(model, digits[:1], calls),
+        "b1 dense": lambda: eager_seconds(model, noise[:1], calls),
+        "batch": lambda: eager_seconds(model, digits, 2),
+        "batch dense": lambda: eager_seconds(model, noise, 2),
+    }
+    return Row(f"PyTorch eager, {form}", timers, outputs, {})
+
+
+def _runtime_row(runtime: OnnxRuntime, x: Array, dense: Array, calls: int) -> Row:
+    timers = {
+        "b1": lambda: runtime.seconds(x[:1], 5 * calls),
+        "b1 dense": lambda: runtime.seconds(dense[:1], 5 * calls),
+        "batch": lambda: runtime.seconds(x, 2),
+        "batch dense": lambda: runtime.seconds(dense, 2),
+    }
+    return Row(RUNTIME, timers, runtime(x), {})
+
+
+def _library_row(name: str, library: Library, calls: int) -> Row:
+    timers = {
+        "b1": lambda: library.seconds("time_one", 0, calls, VARIETY),
+        "b1 dense": lambda: library.seconds("time_one", 1, calls, VARIETY),
+    }
+    if "time_batch" in library.calls:
+        timers["batch"] = lambda: library.seconds("time_batch", 0, 2, BATCH)
+        timers["batch dense"] = lambda: library.seconds("time_batch", 1, 2, BATCH)
+    return Row(name, timers, library.outputs(), {})
+
+
+def dispatch_seconds(kernel: Kernel, calls: int) -> float:
+    """Eager time of the same operators on a net of almost no arithmetic: what dispatch costs."""
+    tiny = random_checkpoint(kernel, Shape(1, 1, 1, 1))
+    x = torch.zeros(1, 1)
+    forms = [eager(tiny, form) for form in FORMS]
+    return min(statistics.median(eager_seconds(m, x, calls) for _ in range(5)) for m in forms)
+
+
+def run(checkpoint: Checkpoint, rounds: int, calls: int) -> dict[str, Any]:
+    """All rows of one model, interleaved ``rounds`` times; microseconds and ratios."""
+    with tempfile.TemporaryDirectory() as place:
+        rows = rows_for(checkpoint, Path(place), calls)
+        for row in rows:
+            row.measure()
+            row.times.clear()
+        for _ in range(rounds):
+            for row in rows:
+                row.measure()
+        dispatch = dispatch_seconds(checkpoint.config.kernel, calls)
+    return _result(checkpoint, rows, dispatch)
+
+
+def _result(checkpoint: Checkpoint, rows: list[Row], dispatch: float) -> dict[str, Any]:
+    us = {r.name: {k: statistics.median(v) * 1e6 for k, v in r.times.items()} for r in rows}
+    eager_names = [f"PyTorch eager, {form}" for form in FORMS]
+    fastest = {case: min(us[e][case] for e in eager_names) for case in CASES}
+    reference = rows[0].outputs.argmax(1)
+    c = checkpoint.config
+    return {
+        "model": f"{c.inputs}-{c.dim}-{c.neurons}-{c.outputs}",
+        "kernel": c.kernel if c.activation is None else f"{c.kernel} {c.activation}",
+        "source": checkpoint.source or "random weights",
+        "active_neurons": int((~checkpoint.frozen).sum()),
+        "nonzero_inputs": float((pixels(512, c.inputs) != 0).mean()),
+        "eager_dispatch_us": dispatch * 1e6,
+        "eager_dispatch_share": dispatch * 1e6 / fastest["b1"],
+        "rows": [
+            {
+                "contender": r.name,
+                "us": us[r.name],
+                "vs_eager": {k: fastest[k] / v for k, v in us[r.name].items()},
+                "vs_onnxruntime": {k: us[RUNTIME][k] / v for k, v in us[r.name].items()},
+                "decisions_equal": float((r.outputs.argmax(1) == reference).mean()),
+            }
+            for r in rows
+        ],
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """One model as a table."""
+    name = f"{result['model']} {result['kernel']}, {result['active_neurons']} active neurons"
     title = f"{name}: microseconds per inference (x faster eager, x ORT)"
     table = Table(title=title)
     for name in ("contender", *CASES, "same"):
