@@ -120,7 +120,7 @@ C_BUGS = [
            "literal(2 << int(node.attrs['left']))", "fixed"),
     Mutant(f"{C}/integers.py", "(1 << (frac - a.frac), 1 << (frac - b.frac))",
            "(1 << (frac - b.frac), 1 << (frac - a.frac))", "fixed"),
-    Mutant(f"{C}/integers.py", "if ({value} < {best})", "if ({value} > {best})", "fixed"),
+    Mutant(f"{C}/integers.py", "if ({value} < best)", "if ({value} > best)", "fixed"),
     Mutant(f"{C}/integers.py", "> {plan.element(x, 'best')})", ">= {plan.element(x, 'best')})",
            "fixed"),
     Mutant(f"{C}/integers.py", "> 0 ? {args[0]} : 0)", "> 0 ? {args[0]} : 1)", "fixed"),

@@ -191,7 +191,9 @@ def test_values_that_are_too_wide() -> None:
     assert found
     assert all("is wider than the 18 bits of target 'good'" in text for text in found)
     assert all(text.endswith("hint: lower --width") for text in found)
-    assert not illegal(fixed, taking(max_width=40))
+    widest = max(n.type.elem.width for n in fixed.nodes)  # type: ignore[union-attr]
+    assert not illegal(fixed, taking(max_width=widest))
+    assert illegal(fixed, taking(max_width=widest - 1))
 
 
 # ---- a package from outside, through the real door ----

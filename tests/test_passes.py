@@ -177,7 +177,10 @@ def test_one_normalised_active_neuron_keeps_the_shared_table() -> None:
             "laplace", metric="l1", normalized=True, neurons=1, frozen=0.0, seed=seed
         )
         graph, x = quantized(checkpoint, 14)
-        equal(graph, run_passes(graph, FIXED_PASSES), x)
+        after = run_passes(graph, FIXED_PASSES)
+        equal(graph, after, x)
+        state = [str(n.attrs["role"]) for n in after.nodes if n.is_state]
+        assert sorted(state) == ["offset", "positions", "scale", "table", "values"]
 
 
 def test_parts_of_a_split_sum_may_reach_farther_than_the_sum() -> None:
@@ -250,6 +253,7 @@ def test_prune_keeps_one_neuron_of_a_dead_field() -> None:
     [
         ("relu", -1.0, 1.0, 1.0, True),  # never inside its radius
         ("relu", -1.0, -1.0, 1.0, False),  # open outwards: no bound
+        ("relu", 1.0, -1.0, 1.0, False),
         ("relu", 1.0, -1.0, 0.0, True),  # no bound, but no value either
         ("gelu", -1.0, 1.0, 1.0, False),  # gelu is not 0 below 0
         ("gelu", -1.0, 1.0, 1e-9, True),

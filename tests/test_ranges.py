@@ -56,6 +56,11 @@ def test_the_smallest_type_is_the_smallest(low: int, span: int) -> None:
     assert elem.width == 1 or less.low > low or less.high < high
 
 
+def test_smallest_types_at_the_ends() -> None:
+    texts = [str(smallest_type(v, v, 0)) for v in (-8, -1, 0, 1, 8, -9)]
+    assert texts == ["s4q0", "s1q0", "u1q0", "u1q0", "u4q0", "s5q0"]
+
+
 def test_every_fixed_op_has_a_rule() -> None:
     from crystalc.interpret import FIXED
 

@@ -196,6 +196,8 @@ BROKEN: list[tuple[Graph, str]] = [
      "error: c[0]: -129 does not fit s8q4 [-128, 127] (and 1 more)"),
     # ranges
     (binary(Op.ADD, ROW, elem=S8), "error: key: %2: add reaches -127..131, beyond s8q4"),
+    (binary(Op.SUB, ROW, elem=FixedType(False, 8), out=FixedType(False, 9)),
+     "error: key: %2: sub reaches -4..254, beyond u9q0"),
     (unary(FixedType(False, 8), Op.RELU, out=FixedType(False, 7)),
      "error: key: %1: relu reaches 0..255, beyond u7q0"),
     (binary(Op.REQUANT, [2**22 - 1], elem=S40, of=FixedType(True, 24), out=S8, shift=8), ""),
@@ -216,6 +218,10 @@ def test_a_value_is_defined_before_it_is_read() -> None:
     draft = Draft(F32)
     graph = draft.done(draft.op(Op.RELU, 2))
     assert str(verify(graph)[0]) == "error: key: %1 reads %2, which is not defined before it"
+    draft = Draft(F32)
+    graph = draft.done(draft.op(Op.RELU, 1))
+    assert str(verify(graph)[0]) == "error: key: %1 reads %1, which is not defined before it"
+    draft = Draft(F32)
     graph = draft.done(draft.op(Op.RELU, -1))
     assert "reads %-1" in str(verify(graph)[-1])
 

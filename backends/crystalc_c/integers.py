@@ -204,13 +204,15 @@ class _Integers:
         self.bind(x)
         plan, ctype = self.plan, storage(node.type.elem)
         plan.buffer(i, ctype)
-        value, best = plan.element(x), plan.element(i)
-        first = plan.element(x, "0")
+        value, wide = plan.element(x), plan.ctype[x]  # the least may have a narrower type
         lines = [
-            f"{best} = ({ctype}){first};",
-            f"for (int i = 1; i < {plan.size(x)}; i++)",
-            f"    if ({value} < {best})",
-            f"        {best} = ({ctype}){value};",
+            "{",
+            f"    {wide} best = {plan.element(x, '0')};",
+            f"    for (int i = 1; i < {plan.size(x)}; i++)",
+            f"        if ({value} < best)",
+            f"            best = {value};",
+            f"    {plan.element(i)} = {'' if wide == ctype else f'({ctype})'}best;",
+            "}",
         ]
         plan.add_step(f"n{i:04d} least of n{x:04d}", lines)
 
