@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystalc.ir import Graph
 from crystalc.passes.base import Pass
+from crystalc.passes.combine import Combine
 from crystalc.passes.fold import Fold, Reciprocal
 from crystalc.passes.legalize import Legalize
 from crystalc.passes.prune import Prune
@@ -40,10 +41,10 @@ def meaning_passes(
 def shaping_passes(arithmetic: Arithmetic, weights: Weights) -> tuple[Pass, ...]:
     """The passes that keep every value and shape the graph for a backend."""
     if arithmetic == "fixed":
-        return (Prune(), SplitFrontier(), Legalize())
+        return (Prune(), SplitFrontier(), Legalize(), Combine())
     if weights == "q8":
-        return (Legalize(), Reciprocal())
-    return (Fold(), Prune(), SplitFrontier(), Legalize(), Reciprocal())
+        return (Legalize(), Combine(), Reciprocal())
+    return (Fold(), Prune(), SplitFrontier(), Legalize(), Combine(), Reciprocal())
 
 
 def pass_names(arithmetic: Arithmetic, weights: Weights) -> list[str]:

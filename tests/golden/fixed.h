@@ -15,15 +15,15 @@ typedef int16_t crystal_out;
 /* Working memory: no value needs to be kept between runs. A static or local variable is aligned
    by itself; memory from an allocator must have the alignment of this type. */
 typedef struct {
-    uint16_t n0003[1]; /* [1] */
+    uint16_t n0002[1]; /* [1] */
     int8_t n0000[4]; /* [3] */
-    int32_t n0004[2]; /* [2] */
-    uint8_t n0011[4]; /* [2] */
-    int32_t n0013[2]; /* [2] */
-    uint32_t n0015[2]; /* [2] */
-    uint8_t n0019[4]; /* [2] */
-    int32_t n0021[2]; /* [2] */
-    int16_t n0026[2]; /* [2] */
+    int32_t n0003[2]; /* [2] */
+    uint8_t n0009[4]; /* [2] */
+    int32_t n0011[2]; /* [2] */
+    uint32_t n0013[2]; /* [2] */
+    uint8_t n0017[4]; /* [2] */
+    int32_t n0019[2]; /* [2] */
+    int16_t n0024[2]; /* [2] */
 } crystal_scratch;
 
 /* Active neurons: one row each, yours to rewrite between two runs. */

@@ -13,7 +13,12 @@ static const union { uint32_t bits[4]; float f[4]; } n0019_start_words CRYSTAL_A
     0x3fb0b000, 0x3f3ad000, 0x3f92b000, 0x3e974000,
 } };
 #define n0019_start n0019_start_words.f
-static const union { uint32_t bits[48]; float f[48]; } n0002_panel_words CRYSTAL_ALIGNED = { { /* positions [2, 3] */
+static const union { uint32_t bits[16]; float f[16]; } n0004_words CRYSTAL_ALIGNED = { { /* offset [2] */
+    0xc0456c00, 0xbfff5000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
+    0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
+} };
+#define n0004 n0004_words.f
+static const union { uint32_t bits[48]; float f[48]; } n0001_panel_words CRYSTAL_ALIGNED = { { /* positions [2, 3] */
     0x40260000, 0xc0220000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
     0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
     0x3ff40000, 0xbfa00000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
@@ -21,14 +26,9 @@ static const union { uint32_t bits[48]; float f[48]; } n0002_panel_words CRYSTAL
     0xbfb40000, 0x3dc00000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
     0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
 } };
-#define n0002_panel n0002_panel_words.f
-static const union { uint32_t bits[16]; float f[16]; } n0001_words CRYSTAL_ALIGNED = { { /* offset [2] */
-    0x40456c00, 0x3fff5000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
-    0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
-} };
-#define n0001 n0001_words.f
+#define n0001_panel n0001_panel_words.f
 static const union { uint32_t bits[16]; float f[16]; } n0007_words CRYSTAL_ALIGNED = { { /* scale [2] */
-    0xbebe37c6, 0xbec5ad3c, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
+    0x3ebe37c6, 0x3ec5ad3c, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
     0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000, 0x00000000,
 } };
 #define n0007 n0007_words.f
@@ -65,20 +65,18 @@ void crystal_state_init(crystal_state *state)
 /* All samples of a tile together, 1 or 6: one body, compiled for both. */
 INLINE void forward(const crystal_in *in, crystal_out *out, crystal_scratch *s, const crystal_state *state, const int samples)
 {
-    /* n0003 sum of squares of n0000 */
+    /* n0002 sum of squares of n0000 */
     for (int t = 0; t < samples; t++) {
-        s->n0003[16 * t] = sumsq(in + 3 * t, 3);
+        s->n0002[16 * t] = sumsq(in + 3 * t, 3);
     }
-    /* n0004 matmul: positions [2, 3] */
-    matmul_f32_run(in, 3, n0002_panel, 0, s->n0004, 3, 16, samples);
-    /* n0005..n0009 [2]: add, sub, mul, exp */
+    /* n0005 matmul: positions [2, 3] */
+    matmul_f32_run(in, 3, n0001_panel, n0004, s->n0005, 3, 16, samples);
+    /* n0006..n0009 [2]: sub, mul, exp */
     for (int t = 0; t < samples; t++) {
-        const vf v0003 = vset1(s->n0003[16 * t]);
+        const vf v0002 = vset1(s->n0002[16 * t]);
         for (int i = 0; i < 16; i += LANES) {
-            const vf v0001 = vload(n0001 + i);
-            const vf v0005 = vadd(v0003, v0001);
-            const vf v0004 = vload(s->n0004 + 16 * t + i);
-            const vf v0006 = vsub(v0005, v0004);
+            const vf v0005 = vload(s->n0005 + 16 * t + i);
+            const vf v0006 = vsub(v0005, v0002);
             const vf v0007 = vload(n0007 + i);
             const vf v0008 = vmul(v0006, v0007);
             const vf v0009 = vexp(v0008);

@@ -18,8 +18,8 @@ typedef float crystal_out;
 /* Working memory: no value needs to be kept between runs. A static or local variable is aligned
    by itself; memory from an allocator must have the alignment of this type. */
 typedef struct {
-    float n0003[96] CRYSTAL_ALIGNED; /* [1] */
-    float n0004[96] CRYSTAL_ALIGNED; /* [2] */
+    float n0002[96] CRYSTAL_ALIGNED; /* [1] */
+    float n0005[96] CRYSTAL_ALIGNED; /* [2] */
     float n0009[96] CRYSTAL_ALIGNED; /* [2] */
     float n0011[96] CRYSTAL_ALIGNED; /* [2] */
     float n0013[96] CRYSTAL_ALIGNED; /* [2] */
