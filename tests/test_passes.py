@@ -335,3 +335,14 @@ def test_names_of_passes() -> None:
         assert names[0] == "lower"
         assert len(set(names)) == len(names)
         assert [name for name in names if name in some] == some
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_combine_saves_an_addition_per_neuron(activation: Activation) -> None:
+    checkpoint = tiny_checkpoint("radial", activation, frozen=1.0)
+    real = run_passes(lower(checkpoint), (Fold(), Legalize()))
+    fixed = run_passes(quantized(checkpoint, 8)[0], (Legalize(),))
+    for before in (real, fixed):
+        after = run_passes(before, (Combine(),))
+        sums = [sum(n.op in (Op.ADD, Op.SUB) for n in g.nodes) for g in (before, after)]
+        assert sums[1] == sums[0] - 1
