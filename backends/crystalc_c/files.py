@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from crystalc.ir import FixedType, Op
+from crystalc.ir import FixedType, Graph, Op
 from crystalc.render import block_comment, render
 from crystalc_c.constants import HEX_LIMIT, Constant, image, string_chunks, total_bytes
 from crystalc_c.numbers import storage
@@ -95,7 +95,8 @@ class Context:
     state_argument: str
     state_pass: str
     state_address: str
-    example_step: int
+    example_input: str
+    example_note: str
     rewrite_name: str
     rewrite_column: str
     rewrite_rows: int
@@ -138,7 +139,7 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
     floating = not isinstance(out.elem, FixedType)
     template = {"hex": "text", "incbin": "file", "string": "string"}[how]
     raw = image(plan.constants) if how == "string" else b""
-    first = _example_member(plan)
+    first, example = _example_member(plan), _example_input(plan)
     return Context(
         name=name,
         upper=name.upper(),
@@ -161,7 +162,8 @@ def _context(plan: Plan, name: str, header: str, how: str) -> Context:
         state_argument=f", const {name}_state *state" if first else "",
         state_pass=", state" if first else "",
         state_address=", &state" if first else "",
-        example_step=_example_step(plan),
+        example_input=example[0],
+        example_note=example[1],
         rewrite_name=first.name if first else "",
         rewrite_column="[0]" if first and len(first.shape) > 1 else "",
         rewrite_rows=first.shape[0] if first else 0,
@@ -187,10 +189,29 @@ def _fracs(plan: Plan) -> list[Frac]:
     return [Frac(end, str(e), e.frac) for end, e in elems if isinstance(e, FixedType)]
 
 
-def _example_step(plan: Plan) -> int:
-    """Inputs of the example are 0, 1 and 2 steps: ordinary numbers, or most of an integer type."""
-    elem = plan.graph.input.type.elem
-    return max(1, elem.high // 3) if isinstance(elem, FixedType) else 1
+def _example_input(plan: Plan) -> tuple[str, str]:
+    """C expression of input ``i``, and what it is: a point that an active neuron answers to.
+
+    Behind a projection no input is known to be near a neuron: then some ordinary numbers.
+    """
+    elem, size = plan.graph.input.type.elem, int(plan.graph.input.type.shape[0])
+    near = [m for m in plan.members if m.name == "positions" and m.shape[1] == size]
+    if not near:
+        step = max(1, elem.high // 3) if isinstance(elem, FixedType) else 1
+        return f"{step} * (i % 3)", "ordinary numbers"
+    point = "state.positions[0][i]"
+    if isinstance(elem, FixedType):
+        point = _rescaled(point, near[0], elem, plan.graph)
+    return point, "the first active neuron's own position"
+
+
+def _rescaled(point: str, positions: Member, elem: FixedType, graph: Graph) -> str:
+    """``point`` on the binary point of the input ``elem``, inside its range."""
+    node = next(n for n in graph.nodes if n.is_state and n.type.shape == positions.shape)
+    assert isinstance(node.type.elem, FixedType)
+    shift = elem.frac - node.type.elem.frac
+    scaled = f"{point} * {1 << shift}L" if shift >= 0 else f"{point} / {1 << -shift}L"
+    return f"{scaled} < {elem.low} ? {elem.low} : {scaled} > {elem.high} ? {elem.high} : {scaled}"
 
 
 def _example_member(plan: Plan) -> Member | None:
