@@ -11,7 +11,16 @@ from crystalc.training.recipe import Recipe
 RECIPES = {
     "digits": Recipe(neurons=64, epochs=160, batch=64, lr=0.02, noise=0.2, calm=0.04),
     "mnist": Recipe(
-        neurons=128, epochs=15, batch=128, lr=0.02, gain=3.0, noise=0.1, calm=0.15, calm_epochs=1
+        neurons=128,
+        epochs=12,
+        batch=128,
+        lr=0.02,
+        gain=3.0,
+        noise=0.1,
+        start_share=0.75,
+        grow_end=0.1,
+        calm=0.2,
+        calm_epochs=1,
     ),
     "letter": Recipe(
         neurons=128, epochs=100, batch=128, lr=0.02, gain=5.0, noise=0.02, calm=0.1, calm_epochs=2
