@@ -183,7 +183,7 @@ def test_letter_and_kdd_say_that_they_need_a_file() -> None:
         load("latter")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared data folder beside the checkout")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="data: no shared data folder beside the checkout")
 def test_the_real_files() -> None:
     letter = load("letter", SHARED / "letter.npz")
     assert (len(letter.train) + len(letter.validation), len(letter.test)) == (16000, 4000)
