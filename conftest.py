@@ -1,4 +1,4 @@
-"""In CI a test that skips for a missing tool has failed: only a GPU or a data set may be absent."""
+"""In CI a test that skips for a missing tool has failed: only hardware or data may be absent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-MAY_BE_ABSENT = ("data:", "gpu:")
+MAY_BE_ABSENT = ("data:", "gpu:", "cpu:")
 """How the reason of a permitted skip begins."""
 
 STRICT = os.environ.get("CRYSTALC_REQUIRE_TOOLS") == "1"

@@ -96,7 +96,7 @@ def need_processor(flags: Sequence[str]) -> None:
     there = known.read_text().split() if known.is_file() else []
     missing = [f for f in wanted if f not in there]
     if missing:
-        pytest.skip(f"this processor has no {' '.join(missing)}")
+        pytest.skip(f"cpu: none with {' '.join(missing)}")
 
 
 def build(where: Path, compiler: str, flags: Sequence[str], program: str = "harness") -> Path:

@@ -111,7 +111,7 @@ def test_two_models_share_a_program_and_a_header_serves_cpp(tmp_path: Path) -> N
 def test_tiles_stay_in_registers(compiler: str, arithmetic: str, step: str, tmp_path: Path) -> None:
     """gcc 12 is known to keep a tile in memory; the inner loops must touch no stack."""
     if platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip("only x86-64 has these registers")
+        pytest.skip("cpu: only x86-64 has these registers")
     model(tmp_path, arithmetic, activation="relu", **BIG)
     flags = ["-std=c99", "-O3", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
     command = [need(compiler), *flags, "-mavx512vnni", "-mfma", "-mavx2", "-S", "crystal.c"]

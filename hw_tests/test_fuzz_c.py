@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
 def test_random_graphs(variant: Variant, tmp_path: Path) -> None:
     if variant not in runnable():
-        pytest.skip(f"this CPU has no {' '.join(variant.needs)}")
+        pytest.skip(f"cpu: none with {' '.join(variant.needs)}")
     first = VARIANTS.index(variant) * SHARE
     cases = [make_case(SEED, first + k) for k in range(SHARE)]
     failures = run_cases(cases, variant, tmp_path)

@@ -159,13 +159,13 @@ class Crystal:
 def _newborn(
     recipe: Recipe, x: Tensor, classes: int, generator: torch.Generator
 ) -> CrystalClassifier:
-    projection = _linear(x.shape[1], recipe.projection, generator) if recipe.projection else None
+    projection = _principal(x, recipe.projection) if recipe.projection else None
     head = _linear(recipe.hidden, classes, generator) if recipe.hidden else None
     shape = recipe.shape(x.shape[1], classes)
     with torch.no_grad():
         points = x if projection is None else projection(x)
     born = growth.first_neurons(shape, recipe, points, generator)
-    energy = 0.0 if recipe.projection else recipe.noise**2 * x.shape[1]
+    energy = recipe.noise**2 * points.shape[1]  # with a projection: as long as its axes are unit
     field = SplitField(shape, born, points.mean(dim=0), recipe.gain, energy)
     return CrystalClassifier(field, projection, head, None if head else torch.zeros(classes))
 
@@ -175,4 +175,21 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+    return layer
+
+
+@torch.no_grad()
+def _principal(x: Tensor, dim: int) -> nn.Linear:
+    """Onto the ``dim`` widest directions of the data [n, I], about their mean.
+
+    Such a projection keeps the distances as well as a linear one can. Dimensions beyond those of
+    the data start at 0.
+    """
+    mean = x.mean(dim=0)
+    centred = x - mean
+    _, axes = torch.linalg.eigh(centred.t() @ centred)  # widths rise
+    layer = nn.Linear(x.shape[1], dim)
+    weight = axes.flip(1)[:, :dim].t()
+    layer.weight.zero_()[: len(weight)] = weight
+    layer.bias.copy_(-(layer.weight @ mean))
     return layer
