@@ -251,6 +251,17 @@ def test_bad_recipes_are_refused_all_at_once() -> None:
         TINY.with_options({"neuron": 3})
 
 
+def test_a_projection_is_born_keeping_the_distances() -> None:
+    flat, generator = blobs(), torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(9, 4, generator=generator)).Q
+    x = torch.from_numpy(flat.train.x) @ turn.t() + 5  # four dimensions inside nine
+    recipe = replace(TINY, projection=4)
+    crystal = Crystal(recipe, x, torch.from_numpy(flat.train.y), 3, generator)
+    z = crystal.model.embed(x)
+    torch.testing.assert_close(torch.pdist(z), torch.pdist(x), rtol=1e-3, atol=1e-3)
+    assert float(z.mean(dim=0).detach().norm()) < 1e-3
+
+
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 def test_the_rate_ends_at_nothing(schedule: str) -> None:
     recipe = replace(TINY, schedule=schedule)

@@ -55,7 +55,8 @@ def train(
     from crystalc.training.report import Bar, finish
 
     check_target(output)
-    recipe = recipe_for(dataset, options["kernel"], options["metric"]).with_options(options)
+    usual = recipe_for(dataset, *(options[k] for k in ("kernel", "metric", "projection")))
+    recipe = usual.with_options(options)
     samples = load(dataset, data, recipe.seed, pool)
     torch.set_num_threads(1)  # layers this small are faster on one thread, and repeatable
     with stop_on_interrupt() as stop, Bar(recipe) as bar:

@@ -33,12 +33,20 @@ EXPONENTIAL: dict[Kernel, dict[str, Any]] = {  # all weights positive: a larger 
 }
 
 
-def recipe_for(name: str, kernel: Kernel | None = None, metric: Metric | None = None) -> Recipe:
-    """The recipe of a data set, changed where ``kernel`` or ``metric`` needs other numbers.
+def recipe_for(
+    name: str,
+    kernel: Kernel | None = None,
+    metric: Metric | None = None,
+    projection: int | None = None,
+) -> Recipe:
+    """The recipe of a data set, changed where an option needs other numbers.
 
     An l1 distance grows with input noise in a way that cannot be taken off again: no noise there.
+    A projection moves every distance at once: small steps.
     """
     recipe = RECIPES[name]
     if kernel not in (None, recipe.kernel):
         recipe = replace(recipe, kernel=kernel, activation=None, **EXPONENTIAL[kernel])
+    if projection:
+        recipe = replace(recipe, lr=recipe.lr / 5)
     return replace(recipe, metric="l1", noise=0.0) if metric == "l1" else recipe
