@@ -134,20 +134,13 @@ class Wires:
     def rank(self, r: int) -> list[str]:
         """The registers before stage ``r``."""
         cells = self.schedule.ranks[r]
-        bits = sum(self.width(c) for c in cells)
-        out = [f"// rank {r}: {bits} bits"]
-        out += [f"wire {self.span(c)}{self.at(c, r)};" for c in cells]
-        control = f"clk, rst, valid_{r}, ready_{r}"
-        if not cells:
-            out.append(f"wire unused_{r};")
-            out.append(
-                f"crystal_rank #(1) rank_{r} ({control}, 1'b0, valid_{r + 1}, ready_{r + 1},"
-            )
-            return [*out, f"    unused_{r});"]
-        sources = [self.source(c, r) for c in cells]
-        out += wrapped(f"crystal_rank #({bits}) rank_{r} ({control}, ", sources, ",")
-        results = [self.at(c, r) for c in cells]
-        return out + wrapped(f"    valid_{r + 1}, ready_{r + 1}, ", results, ");")
+        ports = f"valid_{r}, ready_{r}, load_{r}, valid_{r + 1}, ready_{r + 1}"
+        out = [f"// rank {r}: {sum(self.width(c) for c in cells)} bits", f"wire load_{r};"]
+        out.append(f"crystal_rank rank_{r} (clk, rst, {ports});")
+        out += [f"reg {self.span(c)}{self.at(c, r)};" for c in cells]
+        out.append(f"always @(posedge clk) if (load_{r}) begin")
+        out += [f"    {self.at(c, r)} <= {self.source(c, r)};" for c in cells]
+        return [*out, "end"]
 
     def source(self, c: int, r: int) -> str:
         """What rank ``r`` takes for cell ``c``."""
