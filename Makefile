@@ -12,9 +12,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-# apt packages: the core needs a C compiler; the rest opens optional tests.
-CORE_PROGRAMS     := cc make
-CORE_PACKAGES     := build-essential python3-venv
+# apt packages: the core needs a C compiler and a Verilog simulator; the rest opens optional tests.
+CORE_PROGRAMS     := cc make iverilog
+CORE_PACKAGES     := build-essential python3-venv iverilog
 OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm
 OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm
 

@@ -112,7 +112,14 @@ def _cells(lowered: Lowered, header: Sequence[str]) -> str:
         names.append("bank.v")
     head = "".join(f"// {line}\n" for line in header[:1])
     parts = [source(f"verilog/{n}") for n in names]
-    return "\n".join([head, "`default_nettype none\n", *parts, "`default_nettype wire\n"])
+    return "\n".join(
+        [
+            head,
+            "`default_nettype none\n// verilator lint_off DECLFILENAME\n",
+            *parts,
+            "`default_nettype wire\n",
+        ]
+    )
 
 
 def _facts(graph: Graph, lowered: Lowered, schedule: Schedule, context: Context) -> dict[str, Any]:
