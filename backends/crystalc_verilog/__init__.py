@@ -12,9 +12,9 @@ from crystalc.backend import Capabilities, Exact, Files
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph
 from crystalc_verilog.files import write
-from crystalc_verilog.lower import RULES, lower
+from crystalc_verilog.lower import RULES
 from crystalc_verilog.names import check_name
-from crystalc_verilog.schedule import schedule
+from crystalc_verilog.parallel import parallel
 from crystalc_verilog.simulate import simulate
 
 
@@ -46,9 +46,8 @@ class VerilogBackend:
 
     def emit(self, graph: Graph, header: str) -> Files:
         """NAME.v, crystal_cells.v, NAME_tb.v and NAME.json."""
-        lowered = lower(graph)
         levels = _number("levels_per_stage", self.levels_per_stage)
-        return write(graph, lowered, schedule(lowered, levels), self.prefix, header)
+        return write(parallel(graph, self.prefix, levels), header)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of the testbench in Icarus. Raises ToolError."""

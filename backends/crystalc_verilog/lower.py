@@ -95,8 +95,8 @@ class _Lowering:
 
     def input(self, i: int, node: Node) -> Vector:
         elem = _fixed(node)
-        made = range(node.type.shape[0])
-        return [self.circuit.make("input", (), (k,), elem.low, elem.high) for k in made]
+        places = range(0, node.type.shape[0] * elem.width, elem.width)
+        return [self.circuit.make("input", (), (at,), elem.low, elem.high) for at in places]
 
     def const(self, i: int, node: Node) -> Vector:
         """A table's rows stay where they are; every other constant becomes cells, flat."""

@@ -42,7 +42,7 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         folder = Path(place)
         compile_design(build, name, folder / "sim", _parameters(name, len(inputs), traffic, facts))
-        (folder / "inputs.hex").write_text(to_hex(inputs, facts["input"]["width"]))
+        (folder / "inputs.hex").write_text(to_hex(inputs, facts["input"]))
         (folder / "writes.hex").write_text(_write_words(traffic, facts["data_bits"]))
         run(
             ["vvp", "-n", "sim", *_plusargs(traffic, facts)], folder, finished=f"DONE {len(inputs)}"
@@ -117,11 +117,12 @@ def _write_words(traffic: Traffic, data_bits: int) -> str:
     return "".join(f"{word:x}\n" for word in [*words, 0])
 
 
-def to_hex(vectors: NDArray[Any], width: int) -> str:
-    """One line a vector, element 0 in the lowest bits."""
+def to_hex(vectors: NDArray[Any], port: Mapping[str, Any]) -> str:
+    """One line a beat, its first element in the lowest bits."""
+    width, beats = int(port["width"]), int(port["beats"])
     mask = (1 << width) - 1
     lines = []
-    for row in vectors.astype(np.int64).tolist():
+    for row in vectors.astype(np.int64).reshape(len(vectors) * beats, -1).tolist():
         total = 0
         for value in reversed(row):
             total = total << width | value & mask
@@ -130,12 +131,13 @@ def to_hex(vectors: NDArray[Any], width: int) -> str:
 
 
 def from_hex(text: str, port: Mapping[str, Any]) -> NDArray[np.int64]:
-    """The numbers of each line, [lines, elements]."""
+    """The numbers of the vectors, [count, elements]."""
     width, elements = int(port["width"]), int(port["elements"])
+    in_beat = elements // int(port["beats"])
     mask, half = (1 << width) - 1, 1 << (width - 1) if port["signed"] else 1 << width
     rows = []
     for line in text.split():
         total = int(line, 16)
-        values = [total >> (k * width) & mask for k in range(elements)]
+        values = [total >> (k * width) & mask for k in range(in_beat)]
         rows.append([v - (1 << width) if v >= half else v for v in values])
-    return np.array(rows, dtype=np.int64).reshape(len(rows), elements)
+    return np.array(rows, dtype=np.int64).reshape(-1, elements)

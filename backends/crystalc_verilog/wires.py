@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from crystalc_verilog.circuit import Cell, Circuit
 from crystalc_verilog.lower import Lowered, State
@@ -51,25 +52,29 @@ def wrapped(before: str, items: Sequence[str], after: str) -> list[str]:
     return [*lines, line]
 
 
-def table_module(name: str, entries: Sequence[int], circuit_type: Cell) -> dict[str, object]:
-    """What the table template needs; the most frequent entry is the default."""
-    width = circuit_type.type.width
+@dataclass(frozen=True)
+class Table:
+    """One ``case``: ``lines`` of its items, and the most frequent entry."""
+
+    name: str
+    index_width: int
+    width: int
+    lines: Sequence[str]
+    default: str
+
+
+def table(name: str, entries: Sequence[int], width: int, assign: str = "=") -> Table:
+    """The ``case`` of ``entries`` of ``width`` bits; ``assign`` is ``<=`` in a clocked one."""
     default = Counter(entries).most_common(1)[0][0]
     index_width = max(1, (len(entries) - 1).bit_length())
     items = [
-        f"{index_width}'d{k}: y = {literal(v, width)};"
+        f"{index_width}'d{k}: y {assign} {literal(v, width)};"
         for k, v in enumerate(entries)
         if v != default
     ]
     per_line = max(1, 80 // (len(items[-1]) + 1)) if items else 1
     lines = [" ".join(items[k : k + per_line]) for k in range(0, len(items), per_line)]
-    return {
-        "name": name,
-        "index_width": index_width,
-        "width": width,
-        "lines": lines,
-        "default": literal(default, width),
-    }
+    return Table(name, index_width, width, lines, literal(default, width))
 
 
 class Wires:
@@ -146,7 +151,7 @@ class Wires:
         """What rank ``r`` takes for cell ``c``."""
         cell = self.circuit.cells[c]
         if r == 0:
-            low = cell.params[0] * cell.type.width
+            low = cell.params[0]
             return f"in_data[{low + cell.type.width - 1}:{low}]"
         return self.read(c, r - 1)
 
