@@ -81,6 +81,7 @@ class Context:
     address_bits: int
     data_bits: int
     latency: int
+    interval: int
     patience: int
 
 
@@ -111,6 +112,7 @@ def write(design: Design, header: str) -> Files:
         address_bits=address_bits(design.states),
         data_bits=_data_bits(design.states),
         latency=design.latency,
+        interval=design.interval,
         patience=PATIENCE + 2 * design.latency,
     )
     name = design.name

@@ -45,7 +45,9 @@ def simulate(
         (folder / "inputs.hex").write_text(to_hex(inputs, facts["input"]))
         (folder / "writes.hex").write_text(_write_words(traffic, facts["data_bits"]))
         run(
-            ["vvp", "-n", "sim", *_plusargs(traffic, facts)], folder, finished=f"DONE {len(inputs)}"
+            ["vvp", "-n", "sim", *_plusargs(traffic, facts)],
+            folder,
+            finished=f"DONE {len(inputs)} ",
         )
         text = (folder / "outputs.hex").read_text()
     return from_hex(text, facts["output"])
