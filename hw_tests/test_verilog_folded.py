@@ -23,9 +23,7 @@ from crystalc.interpret import interpret
 from crystalc_verilog import VerilogBackend
 from crystalc_verilog.simulate import compile_design
 from crystalc_verilog.simulate import run as run_tool
-from hw_tests.verilog_models import NEEDS_ICARUS, facts, run
-
-from support import tiny_checkpoint  # isort: skip
+from hw_tests.verilog_models import NEEDS_ICARUS, facts, run, tiny_checkpoint
 
 KERNELS: list[Any] = [
     ("radial", "relu", "l2"),

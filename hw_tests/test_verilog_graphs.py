@@ -10,9 +10,17 @@ import pytest
 from crystalc.interpret import interpret
 from crystalc.ir import Graph, Op
 from crystalc_verilog.simulate import compile_design
-from hw_tests.verilog_models import NEEDS_ICARUS, Array, build, facts, run, writes
-
-from random_graphs import fixed_graph, inputs_for, random_state  # isort: skip
+from hw_tests.verilog_models import (
+    NEEDS_ICARUS,
+    Array,
+    build,
+    facts,
+    fixed_graph,
+    inputs_for,
+    random_state,
+    run,
+    writes,
+)
 
 pytestmark = NEEDS_ICARUS
 

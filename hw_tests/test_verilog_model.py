@@ -21,9 +21,7 @@ from crystalc.driver import (
     write,
 )
 from crystalc_verilog import VerilogBackend
-from hw_tests.verilog_models import NEEDS_ICARUS, facts, run
-
-from support import tiny_checkpoint  # isort: skip
+from hw_tests.verilog_models import NEEDS_ICARUS, facts, run, tiny_checkpoint
 
 KERNELS: list[Any] = [
     ("radial", "relu", "l2", False),

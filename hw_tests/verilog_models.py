@@ -20,6 +20,11 @@ from crystalc_verilog.simulate import Traffic, simulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from random_graphs import fixed_graph, inputs_for, random_state
+from support import tiny_checkpoint
+
+__all__ = ["fixed_graph", "inputs_for", "random_state", "tiny_checkpoint"]
+
 Array = NDArray[Any]
 
 NEEDS_ICARUS = pytest.mark.skipif(

@@ -59,7 +59,7 @@ class VerilogBackend:
         _number("lanes", self.lanes or LANES)
 
     def emit(self, graph: Graph, header: str) -> Files:
-        """NAME.v, crystal_cells.v, NAME_tb.v and NAME.json."""
+        """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json."""
         levels = _number("levels_per_stage", self.levels_per_stage)
         if self.arch == "parallel":
             return write(parallel(graph, self.prefix, levels), header)

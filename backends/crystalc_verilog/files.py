@@ -98,7 +98,7 @@ def address_bits(states: Sequence[State]) -> int:
 
 
 def write(design: Design, header: str) -> Files:
-    """NAME.v, crystal_cells.v, NAME_tb.v and NAME.json."""
+    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json."""
     lines = header.strip("\n").split("\n")
     context = Context(
         name=design.name,
@@ -120,6 +120,7 @@ def write(design: Design, header: str) -> Files:
         PurePosixPath(f"{name}.v"): render("verilog/model.v.j2", context),
         PurePosixPath("crystal_cells.v"): _primitives(design, lines),
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
+        PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
         PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
     }
 

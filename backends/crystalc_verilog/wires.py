@@ -134,6 +134,7 @@ class Wires:
             f"    {packed(state.initial, width)})",
             f"    bank_{state.node:04d}",
             f"    (clk, cfg_write, cfg_address, cfg_data[{width - 1}:0], {wire});",
+            f"wire unused_{wire} = &{{1'b0, {wire}}};",
         ]
 
     def rank(self, r: int) -> list[str]:
@@ -220,7 +221,7 @@ class Wires:
         node, first, words = cell.params
         state, width = self.states[node], cell.type.width
         index = self.width(cell.args[0])
-        numbers = (words, index, width, self.address_bits, state.address + first)
+        numbers = (words.bit_length() - 1, index, width, self.address_bits, state.address + first)
         initial = packed(state.initial[first : first + words], width)
         ports = ["clk", "cfg_write", "cfg_address", f"cfg_data[{width - 1}:0]"]
         return f"crystal_memory #({', '.join(map(str, numbers))}, {initial})", ports

@@ -22,6 +22,7 @@ module crystal_macs #(
     output reg  [WO-1:0] out_index
 );
     localparam GROUPS = (O + P - 1) / P;
+    localparam WLEFT = $clog2(P + 1);
     localparam [31:0] LAST_K = K - 1;
     localparam [31:0] LAST_STEP = GROUPS * K - 1;
     localparam [31:0] LAST_O = O - 1;
@@ -33,7 +34,7 @@ module crystal_macs #(
     reg [WK-1:0] fill, k;
     reg [WADDRESS-1:0] step;
     reg running, busy, first, last, final;
-    reg [31:0] left;
+    reg [WLEFT-1:0] left;
     reg [P*WSUM-1:0] drain;
     wire [P*WSUM-1:0] sums;
 
@@ -75,8 +76,8 @@ module crystal_macs #(
             left <= 0;
             out_index <= 0;
         end else begin
-            if (done) left <= final ? REST : ALL;
-            else if (out_valid & out_ready) left <= left - 1;
+            if (done) left <= final ? REST[WLEFT-1:0] : ALL[WLEFT-1:0];
+            else if (out_valid & out_ready) left <= left - 1'b1;
             if (out_valid & out_ready)
                 out_index <= (out_index == LAST_O[WO-1:0]) ? {WO{1'b0}} : out_index + 1'b1;
         end
