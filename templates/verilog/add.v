@@ -8,11 +8,24 @@ module crystal_add #(
     input  wire [WB-1:0] b,
     output wire [WY-1:0] y
 );
-    localparam WAB = (WA + LA > WB + LB) ? WA + LA : WB + LB;
-    localparam W = (WAB > WY) ? WAB : WY;
-    wire [W:0] p = {{(W+1-WA){(SA != 0) & a[WA-1]}}, a} << LA;
-    wire [W:0] q = {{(W+1-WB){(SB != 0) & b[WB-1]}}, b} << LB;
-    wire [W:0] sum = (MINUS != 0) ? p - q : p + q;
-    wire unused_top = &{1'b0, sum[W:WY]};
-    assign y = sum[WY-1:0];
+    // Each case as plain as it can be: a simulator spends its time here.
+    /* verilator lint_off WIDTH */
+    generate
+        if (SA == 0 && SB == 0) begin : sum
+            assign y = (MINUS != 0) ? (a << LA) - (b << LB) : (a << LA) + (b << LB);
+        end else if (SB == 0) begin : sum
+            wire signed [WA-1:0] p = a;
+            wire signed [WB:0] q = {1'b0, b};
+            assign y = (MINUS != 0) ? (p <<< LA) - (q <<< LB) : (p <<< LA) + (q <<< LB);
+        end else if (SA == 0) begin : sum
+            wire signed [WA:0] p = {1'b0, a};
+            wire signed [WB-1:0] q = b;
+            assign y = (MINUS != 0) ? (p <<< LA) - (q <<< LB) : (p <<< LA) + (q <<< LB);
+        end else begin : sum
+            wire signed [WA-1:0] p = a;
+            wire signed [WB-1:0] q = b;
+            assign y = (MINUS != 0) ? (p <<< LA) - (q <<< LB) : (p <<< LA) + (q <<< LB);
+        end
+    endgenerate
+    /* verilator lint_on WIDTH */
 endmodule
