@@ -77,9 +77,13 @@ def test_every_size_survives_traffic(
 
 
 @NEEDS_ICARUS
+@pytest.mark.parametrize("inputs", [1, 2, 11])
 @pytest.mark.parametrize("lanes", [1, 2, 5])
-def test_the_stated_interval_is_what_a_vector_takes(lanes: int, tmp_path: Path) -> None:
-    made = compiled(frozen(inputs=11, neurons=9, outputs=4), tmp_path, lanes)
+def test_the_stated_interval_is_what_the_busiest_product_takes(
+    lanes: int, inputs: int, tmp_path: Path
+) -> None:
+    """Exact where one product is much the slowest; never less than stated."""
+    made = compiled(frozen(inputs=inputs, neurons=9, outputs=4), tmp_path, lanes)
     x = check_vectors(made)
     clocks = []
     for n in (10, 30):
@@ -87,7 +91,8 @@ def test_the_stated_interval_is_what_a_vector_takes(lanes: int, tmp_path: Path) 
         write_vectors(tmp_path, x[:n])
         text = run_tool(["vvp", "-n", "sim"], tmp_path, f"DONE {n} ")
         clocks.append(int(text.split(" in ")[1].split()[0]))
-    assert clocks[1] - clocks[0] == 20 * facts(tmp_path)["interval"]
+    taken, stated = clocks[1] - clocks[0], 20 * facts(tmp_path)["interval"]
+    assert taken == stated if inputs == 11 else taken >= stated
 
 
 def write_vectors(place: Path, x: Any) -> None:
@@ -118,7 +123,7 @@ def test_a_wrong_weight_is_caught(tmp_path: Path) -> None:
 def test_sums_that_do_not_wait_are_caught(tmp_path: Path) -> None:
     made = compiled(frozen(inputs=3, neurons=12), tmp_path, 4)
     cells = tmp_path / "crystal_cells.v"
-    wait = "assign rom_enable = ~(busy & last & out_valid);"
+    wait = "assign rom_enable = ~(summed & out_valid);"
     text = cells.read_text()
     assert wait in text
     cells.write_text(text.replace(wait, "assign rom_enable = 1'b1;"))

@@ -65,7 +65,7 @@ class Product:
         taken = -1
         for at in arrivals:
             taken = max(at, taken + 1)
-        done = taken + 1
+        done = taken + 2
         found: list[int] = []
         for g in range(self.groups):
             wait = self.lanes + 1 if g else 0
@@ -75,9 +75,13 @@ class Product:
 
     @property
     def interval(self) -> int:
-        """Clocks from one vector to the next: gather, then compute."""
+        """Clocks from one vector to the next: gather, then compute.
+
+        The last element of a vector waits until the sums of the one before are out of the lanes.
+        """
         inputs = self.rows.shape[1]
-        return inputs + inputs + (self.groups - 1) * max(inputs, self.lanes + 1)
+        compute = inputs + (self.groups - 1) * max(inputs, self.lanes + 1)
+        return compute + max(inputs, 3)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-// One multiply-accumulate lane: sum = (first ? 0 : sum so far) + x * w, or + |(x << LX) - w|.
+// One multiply-accumulate lane: sum <= (first ? 0 : sum) + x * w, or + |(x << LX) - w|.
 module crystal_lane #(
     parameter L1 = 0, parameter WX = 1, parameter SX = 0, parameter LX = 0, parameter WW = 1,
     parameter WSUM = 1
@@ -8,7 +8,7 @@ module crystal_lane #(
     input  wire first,
     input  wire [WX-1:0] x,
     input  wire signed [WW-1:0] w,
-    output wire [WSUM-1:0] sum
+    output reg  [WSUM-1:0] sum
 );
     localparam WT = WX + LX + WW + 2;
     wire signed [WT-1:0] number = {{(WT-WX){(SX != 0) & x[WX-1]}}, x};
@@ -17,7 +17,6 @@ module crystal_lane #(
     wire signed [WT-1:0] term = (L1 != 0) ? (apart[WT-1] ? -apart : apart) : number * weight;
     wire [WT+WSUM-1:0] wide = {{WSUM{term[WT-1]}}, term};
     wire unused_top = &{1'b0, wide[WT+WSUM-1:WSUM]};
-    reg [WSUM-1:0] total;
-    assign sum = (first ? {WSUM{1'b0}} : total) + wide[WSUM-1:0];
-    always @(posedge clk) if (enable) total <= sum;
+    always @(posedge clk)
+        if (enable) sum <= (first ? {WSUM{1'b0}} : sum) + wide[WSUM-1:0];
 endmodule

@@ -33,19 +33,19 @@ module crystal_macs #(
     reg [WX-1:0] x;
     reg [WK-1:0] fill, k;
     reg [WADDRESS-1:0] step;
-    reg running, busy, first, last, final;
+    reg running, busy, first, last, final, summed, summed_final;
     reg [WLEFT-1:0] left;
     reg [P*WSUM-1:0] drain;
     wire [P*WSUM-1:0] sums;
 
-    assign in_ready = ~running & ((fill != LAST_K[WK-1:0]) | ~busy);
+    assign in_ready = ~running & ((fill != LAST_K[WK-1:0]) | ~(busy | summed));
     assign out_valid = |left;
     assign out_sum = drain[WSUM-1:0];
     assign rom_address = step;
-    assign rom_enable = ~(busy & last & out_valid);
+    assign rom_enable = ~(summed & out_valid);
     wire load = in_valid & in_ready;
     wire filled = load & (fill == LAST_K[WK-1:0]);
-    wire done = rom_enable & busy & last;
+    wire done = summed & ~out_valid;
 
     always @(posedge clk) begin
         if (load) store[fill] <= in_data;
@@ -54,13 +54,14 @@ module crystal_macs #(
             first <= ~|k;
             last <= k == LAST_K[WK-1:0];
             final <= step == LAST_STEP[WADDRESS-1:0];
+            summed_final <= final;
         end
         if (rst) begin
-            {running, busy, fill, k, step} <= 0;
+            {running, busy, summed, fill, k, step} <= 0;
         end else begin
             if (load) fill <= filled ? {WK{1'b0}} : fill + 1'b1;
             if (filled) running <= 1'b1;
-            if (rom_enable) busy <= running;
+            if (rom_enable) {busy, summed} <= {running, busy & last};
             if (rom_enable & running) begin
                 k <= (k == LAST_K[WK-1:0]) ? {WK{1'b0}} : k + 1'b1;
                 step <= (step == LAST_STEP[WADDRESS-1:0]) ? {WADDRESS{1'b0}} : step + 1'b1;
@@ -76,7 +77,7 @@ module crystal_macs #(
             left <= 0;
             out_index <= 0;
         end else begin
-            if (done) left <= final ? REST[WLEFT-1:0] : ALL[WLEFT-1:0];
+            if (done) left <= summed_final ? REST[WLEFT-1:0] : ALL[WLEFT-1:0];
             else if (out_valid & out_ready) left <= left - 1'b1;
             if (out_valid & out_ready)
                 out_index <= (out_index == LAST_O[WO-1:0]) ? {WO{1'b0}} : out_index + 1'b1;
