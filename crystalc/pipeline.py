@@ -28,11 +28,15 @@ START = "lower"
 
 
 def meaning_passes(
-    arithmetic: Arithmetic, width: int, weights: Weights, samples: NDArray[Any]
+    arithmetic: Arithmetic,
+    width: int,
+    weights: Weights,
+    samples: NDArray[Any],
+    multipliers: bool = True,
 ) -> tuple[Pass, ...]:
     """The passes that may change values. The graph after them is what the oracle interprets."""
     if arithmetic == "fixed":
-        return (Fold(), Prune(), Quantize(width, samples))
+        return (Fold(), Prune(), Quantize(width, samples, power_of_two=not multipliers))
     if weights == "q8":
         return (Fold(), Prune(), SplitFrontier(), QuantizeWeights())
     return ()

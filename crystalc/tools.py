@@ -15,6 +15,8 @@ PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "make": "build-essential",
+    "iverilog": "iverilog",
+    "vvp": "iverilog",
 }
 """Debian package of each program."""
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path), help="Folder; default build/TARGET."
 )
 @click.option(
-    "--arithmetic", type=click.Choice(["float", "fixed"]), default="float", show_default=True
+    "--arithmetic",
+    type=click.Choice(["float", "fixed"]),
+    help="Default float, or fixed where the target has no float.",
 )
 @click.option("--width", type=int, help="Bits of the fixed form, 4..16; default 8.")
 @click.option(
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: Any) -> None:
     """Compile MODEL for a target, build the artefact and check it against the oracle."""
+    _require_target(given)
+    given["arithmetic"] = given["arithmetic"] or _native(given["target"])
     _refuse_contradictions(given)
     from crystalc import driver
     from crystalc.frontend import read_checkpoint
@@ -83,11 +87,21 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     ctx.exit(EXIT_OK if comparison is None or comparison.ok else EXIT_CHECK_FAILED)
 
 
+def _require_target(given: dict[str, Any]) -> None:
+    if given["target"] is None:
+        raise refuse("which target?", hint="add --target NAME; crystalc --list-targets names them")
+
+
+def _native(target: str) -> str:
+    """The arithmetic a target computes in when none is asked for."""
+    from crystalc.backend import load
+
+    return "float" if load(target).capabilities.float_ops else "fixed"
+
+
 def _refuse_contradictions(given: dict[str, Any]) -> None:
     """An option that would be ignored is an error."""
     fixed = given["arithmetic"] == "fixed"
-    if given["target"] is None:
-        raise refuse("which target?", hint="add --target NAME; crystalc --list-targets names them")
     if given["width"] is not None and not fixed:
         raise refuse("--width has no meaning in float", hint="add --arithmetic fixed")
     if given["weights"] is not None and fixed:

@@ -17,6 +17,7 @@ EXTRAS = {
 }
 PROGRAMS = {
     "gcc": "builds the c target",
+    "iverilog": "checks the verilog target",
     "clang": "second C compiler of the tests",
     "arm-none-eabi-gcc": "Cortex-M tests of the c target",
     "qemu-system-arm": "runs the Cortex-M tests",

@@ -59,13 +59,26 @@ def _no_clip(largest: float, bits: int) -> int:
     return bits - int(np.floor(np.log2(largest))) - 1
 
 
-def row_scale(w: Array, axis: int, width: int) -> Array:
+def row_scale(w: Array, axis: int, width: int, power_of_two: bool = False) -> Array:
     """Scale per row (reduced over ``axis``) that puts the largest weight at the end of the range.
 
-    Rows of zeros get scale 1.
+    Rows of zeros get scale 1. ``power_of_two``: the next larger one.
     """
     most = np.abs(w).max(axis=axis)
-    return np.where(most > 0, most, 1.0) / ((1 << (width - 1)) - 1)
+    scale = np.where(most > 0, most, 1.0) / ((1 << (width - 1)) - 1)
+    return np.exp2(np.ceil(np.log2(scale))) if power_of_two else scale
+
+
+def power_below(x: Array) -> Array:
+    """The largest power of two that does not exceed abs(x), with the sign of x."""
+    return np.copysign(np.exp2(np.floor(np.log2(np.abs(x)))), x)
+
+
+def without_spare_bits(elem: FixedType, samples: Array) -> FixedType:
+    """``elem`` less the low bits that are 0 in every sample: the same numbers in fewer wires."""
+    used = int(np.bitwise_or.reduce(to_fixed(samples, elem), axis=None))
+    spare = (used & -used).bit_length() - 1 if used else 0
+    return FixedType(elem.signed, elem.width - spare, elem.frac - spare)
 
 
 def round_half_up(x: Array) -> NDArray[np.int64]:
@@ -94,3 +107,11 @@ def multipliers(ratio: Array, operand_bits: int) -> tuple[NDArray[np.int64], int
     shift = bits - 1 - int(np.floor(np.log2(most))) if most > 0 else 1
     shift = int(np.clip(shift, 1, SHIFT_LIMIT))
     return round_half_up(np.asarray(ratio) * 2.0**shift), shift
+
+
+def shifts(ratio: Array, operand_bits: int) -> tuple[NDArray[np.int64], int]:
+    """As ``multipliers`` for ratios that are powers of two: the smallest integers ``m``."""
+    m, shift = multipliers(ratio, operand_bits)
+    used = int(np.bitwise_or.reduce(np.abs(m), axis=None))
+    spare = min((used & -used).bit_length() - 1 if used else 0, shift - 1)
+    return m >> spare, shift - spare

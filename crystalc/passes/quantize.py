@@ -23,7 +23,9 @@ from crystalc.passes.calibrate import (
     multipliers,
     round_half_up,
     row_scale,
+    shifts,
     to_fixed,
+    without_spare_bits,
 )
 from crystalc.passes.rows import Field, fields
 from crystalc.passes.sized import SizedBuilder
@@ -38,25 +40,29 @@ LOGIT_BITS = 16
 class Quantize:
     """``width``: bits of inputs, activations and weights, 4..16.
 
-    ``samples`` [n, inputs]: real inputs from which every range is taken.
+    ``samples`` [n, inputs]: real inputs from which every range is taken. ``power_of_two``: every
+    REQUANT multiplier is one (with a sign), so that hardware needs a shift and no multiplier, and
+    the input has no bit that the samples leave 0.
     """
 
     width: int
     samples: Array
+    power_of_two: bool = False
     name: ClassVar[str] = "quantize"
 
     def run(self, graph: Graph) -> Graph:
         if not 4 <= self.width <= 16:
             raise refuse(f"--width {self.width} is outside 4..16")
-        return without_dead_nodes(_Quantizer(graph, self.width, self.samples).run())
+        return without_dead_nodes(_Quantizer(graph, self).run())
 
 
 class _Quantizer:
     """Walks the float graph once; ``real`` holds its values on the samples."""
 
-    def __init__(self, graph: Graph, width: int, samples: Array) -> None:
-        self.graph, self.width = graph, width
-        self.real = values(graph, samples)
+    def __init__(self, graph: Graph, options: Quantize) -> None:
+        self.graph, self.width = graph, options.width
+        self.power_of_two = options.power_of_two
+        self.real = values(graph, options.samples)
         self.build = SizedBuilder(graph.source)
         self.ids: dict[int, int] = {}
         self.fields = {f.joins[0]: f for f in fields(graph)}
@@ -103,6 +109,8 @@ class _Quantizer:
 
     def input(self, i: int, node: Node) -> int:
         elem = best_type(self.real[i], self.width)
+        if self.power_of_two:
+            elem = without_spare_bits(elem, self.real[i])
         return self.build.op(Op.INPUT, (), TensorType(node.type.shape, elem), node.loc)
 
     def tail(self, node: Node) -> int:
@@ -116,7 +124,7 @@ class _Quantizer:
         """A dense layer: integers in, one scale per output, activations of ``width`` bits out."""
         x, w = self.ids[node.inputs[0]], self.graph[node.inputs[1]]
         axis = 1 if node.attrs.get("transposed") else 0
-        scale = row_scale(w.data(), axis, self.width)
+        scale = row_scale(w.data(), axis, self.width, self.power_of_two)
         q = round_half_up(w.data() / (scale[:, None] if axis else scale))
         elem = FixedType(True, self.width)
         weight = self.build.const(q, elem, w.loc, role="weight")
@@ -129,7 +137,7 @@ class _Quantizer:
 
     def field(self, field: Field) -> int:
         acc, scale = quantize_field.build(
-            self.build, self.graph, field, self.ids, self.real, self.width
+            self.build, self.graph, field, self.ids, self.real, self.width, self.power_of_two
         )
         join = field.joins[0]
         largest = np.abs(self.real[self.last(join)]).max() * 2.0
@@ -153,7 +161,7 @@ class _Quantizer:
         build, loc = self.build, self.graph[i].loc
         elem = build.nodes[acc].type.elem
         assert isinstance(elem, FixedType)
-        m, shift = multipliers(ratio, elem.width)
+        m, shift = (shifts if self.power_of_two else multipliers)(ratio, elem.width)
         mul = build.const(m, smallest_type(int(m.min()), int(m.max()), 0), loc, role="scale")
         type_ = TensorType((len(m),), out)
         return build.op(Op.REQUANT, (acc, mul), type_, loc, shift=shift)

@@ -23,8 +23,10 @@ from crystalc.ir import FixedType, Graph, Loc, Node, Op, TensorType
 from crystalc.passes.calibrate import (
     covering_type,
     multipliers,
+    power_below,
     round_half_up,
     row_scale,
+    shifts,
     to_fixed,
 )
 from crystalc.passes.rows import Field
@@ -55,6 +57,7 @@ class _Context:
     real: list[Array]
     width: int
     active: NDArray[np.bool_]
+    power_of_two: bool
 
     @property
     def loc(self) -> Loc:
@@ -77,12 +80,13 @@ def build(
     ids: dict[int, int],
     real: list[Array],
     width: int,
+    power_of_two: bool = False,
 ) -> tuple[int, Array]:
     """Append the field; returns the accumulator's id and its real scale per output."""
     active = field.active(graph)
     if field.coupled:
         active = np.full(field.neurons, bool(active.any()))
-    c = _Context(builder, graph, field, real, width, active)
+    c = _Context(builder, graph, field, real, width, active, power_of_two)
     distance = _distance(c, ids)
     if any(graph[i].op is Op.SOFTMAX for i in field.chain):
         return _softmax(c, distance)
@@ -138,6 +142,9 @@ def _clamp(c: _Context, distance: int) -> tuple[int, Array]:
     offset = c.const(r, "radius", smallest_type(int(r.min()), int(r.max()), frac))
     inside = c.build.sized(Op.SUB, (offset, distance), c.n, frac, c.loc)
     slope = 1.0 / (step * temperature) * 2.0**-frac
+    if c.power_of_two:
+        slope = power_below(slope)
+        step = 1.0 / (slope * temperature) * 2.0**-frac
     return _requant(c, inside, slope, "temperature", out), step
 
 
@@ -164,13 +171,13 @@ def _bits(c: _Context, value: int) -> int:
 
 
 def _requant(c: _Context, x: int, ratio: Array, role: str, out: FixedType) -> int:
-    m, shift = multipliers(ratio, _bits(c, x))
+    m, shift = (shifts if c.power_of_two else multipliers)(ratio, _bits(c, x))
     mul = c.const(m, role)
     return c.build.op(Op.REQUANT, (x, mul), TensorType((c.n,), out), c.loc, shift=shift)
 
 
 def _table(c: _Context, distance: int) -> tuple[int, Array]:
-    low, high = _index_range(c)
+    low, high = _whole_steps(c, distance, *_index_range(c), INDEX_BITS)
     index = _index(c, distance, low, high, INDEX_BITS)
     f = kernel(c, _centres(low, high, INDEX_BITS))
     out = FixedType(bool(f.min() < 0), c.width)
@@ -198,6 +205,21 @@ def _met(c: _Context) -> tuple[Array, Array]:
     return low, np.maximum(d.max(0), low + np.maximum(1e-6, 1e-3 * np.abs(low)))
 
 
+def _whole_steps(
+    c: _Context, distance: int, low: Array, high: Array, bits: int
+) -> tuple[Array, Array]:
+    """The range, made longer where an entry must stand for a power of two of distance units."""
+    if not c.power_of_two:
+        return low, high
+    slope = power_below(_slope(c, distance, low, high, bits))
+    return low, low + ((1 << bits) - 1) / slope * 2.0 ** -c.build.frac(distance)
+
+
+def _slope(c: _Context, distance: int, low: Array, high: Array, bits: int) -> Array:
+    """Table entries per unit of the integer distance."""
+    return np.asarray(((1 << bits) - 1) / (high - low) * 2.0 ** -c.build.frac(distance))
+
+
 def _centres(low: Array, high: Array, bits: int) -> Array:
     """The distance each table entry stands for, [2**bits, N]."""
     steps = np.arange(1 << bits)[:, None] / ((1 << bits) - 1)
@@ -209,7 +231,9 @@ def _index(c: _Context, distance: int, low: Array, high: Array, bits: int) -> in
     q = round_half_up(low * 2.0**frac)
     offset = c.const(q, "offset", smallest_type(int(q.min()), int(q.max()), frac))
     above = c.build.sized(Op.SUB, (distance, offset), c.n, frac, c.loc)
-    slope = ((1 << bits) - 1) / (high - low) * 2.0**-frac
+    slope = _slope(c, distance, low, high, bits)
+    if c.power_of_two:
+        slope = np.exp2(np.round(np.log2(slope)))  # high - low has rounded
     return _requant(c, above, slope, "scale", FixedType(False, bits))
 
 
@@ -217,7 +241,7 @@ def _join(c: _Context, w: int, step: Array) -> tuple[int, Array]:
     """Weighted sum with ``step`` absorbed by the values; one scale per output."""
     join = c.graph[c.field.joins[0]]
     scaled = c.graph[join.inputs[1]].data() * step[:, None]
-    scale = row_scale(scaled, 0, c.width)
+    scale = row_scale(scaled, 0, c.width, c.power_of_two)
     elem = FixedType(True, c.width)
     values = c.const(round_half_up(scaled / scale), "values", elem)
     return c.build.sized(Op.MATMUL, (w, values), scaled.shape[1], 0, c.loc), scale
@@ -227,7 +251,7 @@ def _softmax(c: _Context, distance: int) -> tuple[int, Array]:
     """Normalised weights: a table of -z, less its minimum, then one shared table of exp."""
     softmax = next(i for i in c.field.chain if c.graph[i].op is Op.SOFTMAX)
     z = c.graph[softmax].inputs[0]
-    low, high = _met(c)
+    low, high = _whole_steps(c, distance, *_met(c), SOFT_INDEX_BITS)
     index = _index(c, distance, low, high, SOFT_INDEX_BITS)
     cost = -kernel(c, _centres(low, high, SOFT_INDEX_BITS), last=z)
     frac = SOFT_BITS - int(np.ceil(np.log2(max(1.0, float(cost.max())))))
@@ -245,8 +269,9 @@ def _exp(c: _Context, above: int) -> int:
     Role "other": where there is one neuron, its row must not pass for that neuron's.
     """
     bits = FixedType(False, INDEX_BITS)
-    step = SOFT_RANGE / bits.high
-    m, shift = multipliers(np.array([2.0 ** -c.build.frac(above) / step]), _bits(c, above))
+    step = SOFT_RANGE / (bits.high + int(c.power_of_two))
+    ratio = np.array([2.0 ** -c.build.frac(above) / step])
+    m, shift = (shifts if c.power_of_two else multipliers)(ratio, _bits(c, above))
     mul = c.build.const(m, smallest_type(0, int(m.max()), 0), c.loc, role="other")
     shape = TensorType((c.n,), bits)
     index = c.build.op(Op.REQUANT, (above, mul), shape, c.loc, shift=shift)
