@@ -81,11 +81,13 @@ def _forms() -> list[Options]:
 
     options = []
     for target in available():
-        missing = [t for t in map(first, load(target).capabilities.tools) if not t.path]
+        caps = load(target).capabilities
+        missing = [t for t in map(first, caps.tools) if not t.path]
         if missing:
             click.echo(f"skipped {target}: {missing[0].hint}")
             continue
-        options += [Options(target=target, **form) for form in FORMS]
+        forms = [f for f in FORMS if caps.float_ops or f["arithmetic"] == "fixed"]
+        options += [Options(target=target, **form) for form in forms]
     return options
 
 
@@ -128,7 +130,7 @@ def _print(rows: list[Row], images: int, checkpoint: Checkpoint) -> None:
     share = checkpoint.frozen.mean()
     table = Table(
         title=f"digits: {c.inputs} inputs, {c.neurons} neurons ({share:.0%} frozen), "
-        f"{c.outputs} classes"
+        f"{c.outputs} classes, {images} test images"
     )
     for name in ("target", "form", "max error", "bound", "decisions", "test accuracy", "check"):
         table.add_column(name, justify="left" if name in ("target", "form") else "right")
@@ -141,7 +143,7 @@ def _print(rows: list[Row], images: int, checkpoint: Checkpoint) -> None:
             "0" if k.ok and not k.bound else error,
             f"{k.bound:.1e}" if k.bound else "exact",
             f"{k.decisions_equal}/{k.vectors}",
-            f"{r.accuracy:.2%} of {images}",
+            f"{r.accuracy:.2%}",
             "ok" if k.ok else "FAILED",
         )
     Console().print(table)
