@@ -132,7 +132,7 @@ def _print(rows: list[Row], images: int, checkpoint: Checkpoint) -> None:
         title=f"digits: {c.inputs} inputs, {c.neurons} neurons ({share:.0%} frozen), "
         f"{c.outputs} classes, {images} test images"
     )
-    for name in ("target", "form", "max error", "bound", "decisions", "test accuracy", "check"):
+    for name in ("target", "form", "max error", "bound", "decisions", "accuracy", "check"):
         table.add_column(name, justify="left" if name in ("target", "form") else "right")
     for r in rows:
         k = r.comparison
