@@ -98,7 +98,8 @@ def accuracy() -> str:
     sets = read("accuracy")["datasets"]
     labels = list(dict.fromkeys(label for d in sets.values() for label in d["rows"]))
     rows = [[label, *(_score(d["rows"].get(label)) for d in sets.values())] for label in labels]
-    return markdown(("test (validation), %, mean of 3 seeds", *sets), rows)
+    names = (f"{name}, {len(d['seeds'])} seeds" for name, d in sets.items())
+    return markdown(("test (validation) accuracy, %", *names), rows)
 
 
 def _score(row: dict[str, Any] | None) -> str:
