@@ -8,6 +8,7 @@ from crystalc.ir import ELEMENTWISE, FixedType, Node, Op
 from crystalc_c.constants import panel
 from crystalc_c.numbers import storage
 from crystalc_c.plan import Plan, as_columns, bias_of
+from crystalc_c.walk import Walk
 
 OPS = ELEMENTWISE | {
     Op.INPUT, Op.CONST, Op.OUTPUT, Op.MATMUL, Op.DISTANCE, Op.SUMSQ, Op.SOFTMAX, Op.ARGMAX,
@@ -20,37 +21,19 @@ PARTS: Mapping[Op, tuple[str, ...]] = {Op.EXP: ("exp.h",), Op.GELU: ("exp.h", "g
 
 def lower(plan: Plan) -> None:
     """Fill ``plan`` from its float graph."""
-    plan.bind_structure()
     _Floats(plan).run()
 
 
-class _Floats:
-    """Walks the graph once; elementwise nodes wait in ``group`` until something else comes."""
+class _Floats(Walk):
+    """Elementwise nodes become loops over lanes."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.graph = plan, plan.graph
-        self.group: list[int] = []
-        self.fused: set[int] = set()
+    gathered = ELEMENTWISE
 
-    def run(self) -> None:
-        for i, node in self.graph:
-            if node.op in (Op.INPUT, Op.CONST) or i in self.fused:
-                continue
-            if node.op in ELEMENTWISE:
-                self.join(i)
-                continue
-            self.flush()
-            STEPS[node.op](self, i, node)
+    def step(self, i: int, node: Node) -> None:
+        STEPS[node.op](self, i, node)
 
-    def join(self, i: int) -> None:
-        if self.group and self.plan.size(self.group[0]) != self.plan.size(i):
-            self.flush()
-        self.group.append(i)
-
-    def flush(self) -> None:
-        if self.group:
-            elementwise(self.plan, self.group)
-        self.group = []
+    def loop(self, group: list[int]) -> None:
+        elementwise(self.plan, group)
 
     def readable(self, i: int) -> None:
         """Whole vectors of value ``i`` may be loaded: copy the input, bind a constant."""

@@ -13,6 +13,7 @@ from crystalc_c.constants import pad_last, quads
 from crystalc_c.floats import output, readable
 from crystalc_c.numbers import largest, literal, register, storage
 from crystalc_c.plan import Plan, as_columns, bias_of
+from crystalc_c.walk import Walk
 
 Array = NDArray[Any]
 
@@ -26,37 +27,19 @@ INT32 = 1 << 31
 
 def lower(plan: Plan) -> None:
     """Fill ``plan`` from its fixed graph."""
-    plan.bind_structure()
     _Integers(plan).run()
 
 
-class _Integers:
-    """Walks the graph once; pointwise nodes wait in ``group`` until something else comes."""
+class _Integers(Walk):
+    """Pointwise nodes become plain loops."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.graph = plan, plan.graph
-        self.group: list[int] = []
-        self.fused: set[int] = set()
+    gathered = POINTWISE
 
-    def run(self) -> None:
-        for i, node in self.graph:
-            if node.op in (Op.INPUT, Op.CONST) or i in self.fused:
-                continue
-            if node.op in POINTWISE:
-                self.join(i)
-                continue
-            self.flush()
-            STEPS[node.op](self, i, node)
+    def step(self, i: int, node: Node) -> None:
+        STEPS[node.op](self, i, node)
 
-    def join(self, i: int) -> None:
-        if self.group and self.plan.size(self.group[0]) != self.plan.size(i):
-            self.flush()
-        self.group.append(i)
-
-    def flush(self) -> None:
-        if self.group:
-            pointwise(self.plan, self.group)
-        self.group = []
+    def loop(self, group: list[int]) -> None:
+        pointwise(self.plan, group)
 
     def elem(self, i: int) -> FixedType:
         elem = self.graph[i].type.elem
