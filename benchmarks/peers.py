@@ -42,7 +42,7 @@ def score(model: nn.Module, data: Dataset, frozen: float = 0.0) -> Score:
 def crystal(recipe: Recipe, data: Dataset) -> Score:
     """The grown and frozen crystal of this recipe."""
     result = fit(recipe, data)
-    return score(result.model, data, result.history[-1].frozen)
+    return score(result.model, data, float(result.model.to_checkpoint().frozen.mean()))
 
 
 def crystal_size(recipe: Recipe, data: Dataset) -> int:

@@ -17,7 +17,7 @@ from crystalc.training.crystal import Crystal
 from crystalc.training.dataset import Dataset, Part
 from crystalc.training.epoch import run_epoch
 from crystalc.training.freezing import allowance, neurons_to_freeze
-from crystalc.training.loop import Epoch, Result, fit
+from crystalc.training.loop import Epoch, Result, fit, merit
 from crystalc.training.optimizer import rate
 from crystalc.training.recipe import Recipe
 from crystalc.training.recipes import RECIPES, recipe_for
@@ -223,6 +223,15 @@ def test_patience_stops_early_and_the_best_is_kept() -> None:
     assert len(result.history) == result.best.epoch + 1 + 5 < 200
     late = result.history[recipe.whole :]
     assert result.best.validation == max(epoch.validation for epoch in late)
+
+
+def test_a_more_frozen_model_is_kept_even_if_it_is_a_little_worse() -> None:
+    early = Epoch(1, 0.1, 0.99, 0.05, neurons=12, frozen=0.5)
+    late = Epoch(2, 0.1, 0.98, 0.06, neurons=12, frozen=0.7)
+    assert merit(late) > merit(early) > merit(replace(early, validation_loss=0.07))
+    result = fit(TINY, blobs())
+    assert result.best is not None
+    assert result.best.frozen == max(epoch.frozen for epoch in result.history)
 
 
 def test_everything_may_freeze_before_growth_is_over() -> None:

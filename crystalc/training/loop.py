@@ -125,10 +125,7 @@ class _Run:
         return epoch
 
     def _better(self, epoch: Epoch) -> bool:
-        if self.best is None:
-            return True
-        best = self.best.epoch
-        return (epoch.validation, -epoch.validation_loss) > (best.validation, -best.validation_loss)
+        return self.best is None or merit(epoch) > merit(self.best.epoch)
 
     def state(self) -> dict[str, Any]:
         best = self.best
@@ -157,3 +154,8 @@ class _Run:
             return Result(self.crystal.finished(), self.history, None, interrupted)
         model = CrystalClassifier.from_checkpoint(self.best.model)
         return Result(model, self.history, self.best.epoch, interrupted)
+
+
+def merit(epoch: Epoch) -> tuple[float, float, float]:
+    """What epochs are compared by: frozen share, then validation accuracy, then its loss."""
+    return epoch.frozen, epoch.validation, -epoch.validation_loss
