@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.ir import FloatType, Graph, Node, Op
+from crystalc.verify import ROLES
 from crystalc_c.constants import LANES, Constant, pad_last
 from crystalc_c.numbers import size, storage
 
@@ -23,18 +24,6 @@ FINDERS = {"matmul_f32": "find_f32.h", "matmul_s8": "find_f32.h", "dot_u8": "fin
 
 FEW = 48
 """Below this many inputs (or quads of them) counting the zeros costs more than it saves."""
-
-ROLES = (
-    "positions",
-    "values",
-    "temperature",
-    "radius",
-    "weight",
-    "bias",
-    "scale",
-    "offset",
-    "table",
-)
 
 
 @dataclass(frozen=True)
