@@ -17,7 +17,7 @@ from crystalc.training.split import SplitField, rows_of
 BETAS = (0.9, 0.98)
 NARROWEST = 0.05  # least temperature, as a share of the median at birth
 UNIT = 100  # steps that movement is counted over
-WEIGHT = 0.02  # standard deviation of values and of what attention and head start with
+SMALL = 0.01  # standard deviation, at birth, of values and of what attention puts out
 
 
 class LivingNet:
@@ -33,7 +33,9 @@ class LivingNet:
         torch.manual_seed(recipe.seed)
         config = recipe.config(vocabulary, recipe.neurons_at_birth)
         silent: list[nn.Module] = [_Silent() for _ in config.neurons]
-        self.net = LanguageNet(config, silent, recipe.dropout).to(sample.device)
+        self.net = LanguageNet(config, silent, recipe.dropout)
+        start(self.net)
+        self.net.to(sample.device)
         for b, block in enumerate(self.net.blocks):
             block.field = self._newborn(b)
         temperatures = [f.active.temperature.detach().median() for f in self.fields]
@@ -90,7 +92,7 @@ class LivingNet:
         count = self.recipe.neurons_at_birth
         rows = self._rows(block, self._places(data, count, None, generator), data)
         values = torch.randn(count, self.recipe.dim, generator=generator)
-        rows["values"] = (values * WEIGHT / self.recipe.gain).to(data.device)
+        rows["values"] = (values * SMALL / self.recipe.gain).to(data.device)
         centre = torch.zeros(self.recipe.dim, device=data.device)
         return SplitField(shape_of(self.net.config), rows, centre, self.recipe.gain)
 
@@ -206,6 +208,15 @@ class LivingNet:
             field.settled_born, field.active_born = kept["settled_born"], kept["active_born"]
         self.narrowest, self.before = state["narrowest"], state["before"]
         self.adam = self._adam(state["moments"])
+
+
+def start(net: LanguageNet) -> None:
+    """Weights that a run begins with, fields aside: a stream that each block adds little to."""
+    nn.init.normal_(net.tokens.weight, std=net.config.dim**-0.5)
+    nn.init.normal_(net.positions.weight, std=0.02)
+    for name, parameter in net.named_parameters():
+        if name.endswith(("attention.output.weight", "ffn.down.weight")):
+            nn.init.normal_(parameter, std=SMALL)
 
 
 class _Silent(nn.Module):

@@ -34,7 +34,7 @@ class LanguageRecipe:
     steps: int = 1500
     batch: int = 32
     windows: Order = "random"
-    lr: float = 3e-3
+    lr: float = 6e-3
     lr_floor: float = 0.1  # share of lr that the cosine ends at
     warm_up: float = 0.033  # share of the steps that the learning rate rises for
     decay: float = 0.01
