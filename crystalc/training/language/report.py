@@ -25,7 +25,7 @@ from crystalc.training.language.recipe import LanguageRecipe
 from crystalc.training.ngrams import Baselines, baselines
 from crystalc.training.windows import whole
 
-MEASURED = 4096  # windows of each part that the final losses are taken over
+MEASURED = 2048  # windows of each part that the final losses are taken over
 COUNTED = 1 << 22  # tokens of each part that n-grams are counted on
 SAMPLE = 120  # tokens of text shown
 TEMPERATURE = 0.7
@@ -116,6 +116,7 @@ def finish(
         "steps": result.history[-1].step,
         "best_step": result.best.step if result.best else 0,
         "recipe": json.dumps(recipe.to_dict(), sort_keys=True),
+        "history": json.dumps([[k.step, k.loss, k.validation] for k in result.history]),
         "bytes_per_token": round(data.bytes_per_token, 4),
         "baselines": json.dumps(ngrams.to_dict(), sort_keys=True),
         **{f"loss_{name}": round(value, 6) for name, value in found.items()},
