@@ -32,7 +32,7 @@ class SpiceBackend:
     capabilities: ClassVar[Capabilities] = Capabilities(
         float_ops=frozenset(RULES) | {Op.CONST},
         fixed_ops=frozenset(),
-        max_width=0,
+        max_width=62,
         float_agreement=Electrical(absolute=1e-6, share=0.0, decisions=1.0),
         fixed_agreement=Electrical(absolute=0.0, share=0.0, decisions=1.0),
         tools=(("ngspice",),),
