@@ -1,0 +1,1 @@
+"""The ``.crystal`` container: ``docs/format.md`` is its layout, bit by bit."""
