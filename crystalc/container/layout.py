@@ -16,7 +16,7 @@ Array = NDArray[Any]
 LANES = 64
 ALIGNMENT = 64
 
-NUMPY = {
+NUMPY: dict[Dtype, np.dtype[Any]] = {
     Dtype.F32: np.dtype("<f4"),
     Dtype.S16: np.dtype("<i2"),
     Dtype.S8: np.dtype("i1"),

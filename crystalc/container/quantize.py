@@ -129,7 +129,7 @@ def _divide(values: Array, scale: Any) -> Array:
 
 def _clip(whole: Array, dtype: Dtype) -> Array:
     limit = STEPS[dtype]
-    kind = np.int16 if dtype == Dtype.S16 else np.int8
+    kind: type[np.integer[Any]] = np.int16 if dtype == Dtype.S16 else np.int8
     return np.clip(np.rint(whole), -limit, limit).astype(kind)
 
 

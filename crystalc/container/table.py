@@ -117,8 +117,8 @@ def pack(e: Entry) -> bytes:
 
 
 def _unpack(data: memoryview) -> Entry:
-    fields = ENTRY.unpack(data)
-    return Entry(*fields[:7], fields[7:11], *fields[11:])
+    kind, part, block, dtype, layout, rank, flags, *rest = ENTRY.unpack(data)
+    return Entry(kind, part, block, dtype, layout, rank, flags, tuple(rest[:4]), *rest[4:])
 
 
 def parse(data: memoryview, header: Header, sections: int) -> list[Entry]:

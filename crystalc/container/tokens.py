@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def merge_table(v: Vocabulary) -> Words:
     for number, token in enumerate(v.tokens):
         ids.setdefault(token, number)
     pairs = np.asarray(v.merges, np.int64).reshape(-1, 2)
-    if pairs.size and not (0 <= pairs.min() and pairs.max() < len(v.tokens)):
+    if pairs.size and not (pairs.min() >= 0 and pairs.max() < len(v.tokens)):
         raise refuse(f"an id beyond the {len(v.tokens)} tokens", "vocabulary.merges")
     rows = [(*pair, _made(v, ids, pair)) for pair in map(tuple, pairs.tolist())]
     return np.array(rows, np.uint32).reshape(-1, 3)
@@ -52,11 +52,11 @@ def _made(v: Vocabulary, ids: dict[bytes, int], pair: tuple[int, ...]) -> int:
     return ids[joined]
 
 
-def vocabulary_of(offsets: Words, octets: bytes, merges: Words | None, size: int, split: Any) -> (
-    Vocabulary
-):
+def vocabulary_of(
+    offsets: Words, octets: bytes, merges: Words | None, size: int, split: Any
+) -> Vocabulary:
     """The vocabulary in checked sections."""
     starts = offsets.tolist()
-    tokens = tuple(octets[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True))
+    tokens = tuple(octets[a:b] for a, b in pairwise(starts))
     pairs = np.zeros((0, 2), np.int32) if merges is None else merges[:, :2].astype(np.int32)
     return Vocabulary(tokens, pairs, size, split)

@@ -26,6 +26,7 @@ from crystalc.container.kinds import (
     Mode,
     Place,
     dtype_of,
+    key_of,
     layouts_of,
     place_of,
     tensors_of,
@@ -75,7 +76,7 @@ def check_model(model: LanguageModel) -> None:
     shapes = tensors_of(model.config)
     given = {_known_place(key): value for key, value in model.tensors.items()}
     for place, (shape, must) in shapes.items():
-        key = table.key_of(*place)
+        key = key_of(*place)
         if place not in given:
             if must:
                 raise refuse("missing", key)
@@ -88,7 +89,7 @@ def check_model(model: LanguageModel) -> None:
             at = tuple(int(i) for i in np.argwhere(~sane)[0])
             raise refuse(f"{value[at]} is not a number up to 2^40", key, at)
     for place in given:
-        raise refuse("this model has no such tensor", table.key_of(*place))
+        raise refuse("this model has no such tensor", key_of(*place))
 
 
 def _known_place(key: str) -> Place:
