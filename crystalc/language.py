@@ -101,7 +101,8 @@ def parameters(config: LanguageConfig) -> dict[str, tuple[int, ...]]:
 
 def optional_parameters(config: LanguageConfig) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor that may be left out: the biases of linear layers and fields."""
-    d, found = config.dim, {"head.bias": (config.vocabulary,)}
+    d = config.dim
+    found: dict[str, tuple[int, ...]] = {"head.bias": (config.vocabulary,)}
     for b in range(config.blocks):
         found[f"blocks.{b}.field.bias"] = (d,)
         if config.kind == "causal_lm":
