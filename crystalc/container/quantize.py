@@ -124,7 +124,9 @@ def _exact(half: Array) -> Array:
 
 def _divide(values: Array, scale: Any) -> Array:
     """``values / scale``, 0 where the scale is 0 (all its numbers are the same)."""
-    return np.divide(values, scale, out=np.zeros(values.shape), where=np.asarray(scale) != 0)
+    nonzero = np.asarray(scale) != 0
+    found: Array = np.divide(values, scale, out=np.zeros(values.shape), where=nonzero)
+    return found
 
 
 def _clip(whole: Array, dtype: Dtype) -> Array:

@@ -33,6 +33,7 @@ from crystalc.container.kinds import (
 )
 from crystalc.container.layout import ALIGNMENT, pack, up
 from crystalc.container.quantize import Stored, quantize
+from crystalc.container.read import parse
 from crystalc.container.tokens import check_vocabulary, merge_table, token_offsets
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageModel
@@ -68,7 +69,9 @@ def write(model: LanguageModel, mode: Mode, *, panels: bool = True) -> bytes:
     crc = head.checksum(start).to_bytes(4, "little")
     parts = [start[: head.CRC_AT], crc, start[head.CRC_AT + 4 :]]
     parts += [s.content.ljust(up(len(s.content), ALIGNMENT), b"\0") for s in placed]
-    return b"".join(parts)
+    content = b"".join(parts)
+    parse(memoryview(content))
+    return content
 
 
 def check_model(model: LanguageModel) -> None:
@@ -104,8 +107,10 @@ def _header(model: LanguageModel, mode: Mode) -> head.Header:
     tokens = (len(v.tokens), len(v.merges), v.split) if v else (0, 0, "gpt2")
     source = bytes.fromhex(model.source).ljust(32, b"\0")
     pruned = PRUNED in model.metadata
-    made = head.header_of(model.config, mode, tokens, pruned, source)
-    return replace(made, epsilon=float(np.float32(made.epsilon)))
+    config = model.config
+    if config.kind == "flat_lm":
+        config = replace(config, heads=1)  # without attention there is nothing to divide
+    return head.header_of(config, mode, tokens, pruned, source)
 
 
 def _tensors(model: LanguageModel, mode: Mode, panels: bool) -> Iterator[Section]:
