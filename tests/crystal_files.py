@@ -303,7 +303,15 @@ def corpus() -> Iterator[tuple[str, int, bytes]]:
         yield name, int(name[:2]), make().bytes()
 
 
-V2_FIELDS = ("flags", "vocabulary", "dim", "neurons", "context", "ffn", *v2.SECTIONS)
+V2_FIELDS = (
+    "flags",
+    "vocabulary",
+    "dim",
+    "neurons",
+    "context",
+    "ffn",
+    *(f"at_{s}" for s in v2.SECTIONS),
+)
 
 
 def old(**changes: Any) -> LanguageModel:
@@ -353,8 +361,8 @@ OLD_CORPUS: dict[str, Callable[[], bytes]] = {
     "26-ids-descend": lambda: old_file()[:-4] + bytes(4),
     "40-two-modes": lambda: old_file(flags=0x0030),
     "40-unknown-flag": lambda: old_file(flags=0x0100),
-    "41-place": lambda: old_file(head=64),
-    "41-absent-section": lambda: old_file(ids=0),
+    "41-place": lambda: old_file(at_head=64),
+    "41-absent-section": lambda: old_file(at_ids=0),
     "41-other-shape": lambda: old_file(context=7),
 }
 """Version 2 files; C says 30 to each that is long enough to have a version."""

@@ -104,7 +104,7 @@ def measure(
     for inputs, targets in _windows(ids, reference.config.context):
         a, b = (logits(model, inputs).astype(np.float64) for model in (reference, converted))
         sums += _sums(a, b, targets)
-        largest = max(largest, float(np.abs(a - b).max()))
+        largest = float(np.maximum(largest, np.abs(a - b).max()))
     before, after, kl, top1 = (float(v) for v in sums[1:] / sums[0])
     return Quality(int(sums[0]), before, after, kl, top1, largest)
 

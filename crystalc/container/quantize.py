@@ -79,7 +79,8 @@ def _per_group(tensor: Array) -> Stored:
     count = groups(columns)
     padded = np.pad(tensor, ((0, 0), (0, count * GROUP - columns)), mode="edge")
     grouped = padded.reshape(rows, count, GROUP).astype(np.float64)
-    minima, scales = _fit(grouped)
+    there = (np.arange(count * GROUP) < columns).reshape(count, GROUP)
+    minima, scales = _fit(grouped, there)
     whole = _divide(grouped - _exact(minima), _exact(scales))
     levels = np.clip(np.rint(whole), 0, NIBBLE).astype(np.uint8)
     values = levels.reshape(rows, -1)[:, :columns]
@@ -90,14 +91,17 @@ SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8)
 """Shares of a group's range that are tried: clipping its ends can lower the squared error."""
 
 
-def _fit(grouped: Array) -> tuple[Array, Array]:
-    """float16 minima and scales [R, G] with the least squared error among a few ranges."""
+def _fit(grouped: Array, there: Array) -> tuple[Array, Array]:
+    """float16 minima and scales [R, G] with the least squared error among a few ranges.
+
+    ``there`` bool [G, 32] is False for padding.
+    """
     low, high = grouped.min(axis=2), grouped.max(axis=2)
     best = _range(low, high, 1.0)
-    error = _error(grouped, *best)
+    error = _error(grouped, there, *best)
     for shrink in SHRINKS[1:]:
         tried = _range(low, high, shrink)
-        found = _error(grouped, *tried)
+        found = _error(grouped, there, *tried)
         better = found < error
         error = np.where(better, found, error)
         best = (np.where(better, tried[0], best[0]), np.where(better, tried[1], best[1]))
@@ -111,11 +115,12 @@ def _range(low: Array, high: Array, shrink: float) -> tuple[Array, Array]:
     return minima, np.maximum(scales, np.float16(0))
 
 
-def _error(grouped: Array, minima: Array, scales: Array) -> Array:
+def _error(grouped: Array, there: Array, minima: Array, scales: Array) -> Array:
     whole = _divide(grouped - _exact(minima), _exact(scales))
     levels = np.clip(np.rint(whole), 0, NIBBLE)
-    error: Array = ((levels * _exact(scales) + _exact(minima) - grouped) ** 2).sum(axis=2)
-    return error
+    error = (levels * _exact(scales) + _exact(minima) - grouped) * there
+    summed: Array = (error**2).sum(axis=2)
+    return summed
 
 
 def _exact(half: Array) -> Array:
