@@ -243,7 +243,7 @@ def test_metadata_is_bounded_and_finite() -> None:
 
 def golden_files() -> dict[str, bytes]:
     """Every version and mode, once in each layout."""
-    model = rich(dim=40, heads=4, neurons=(9, 3))
+    model = rich(neurons=(5,))
     files = {f"v3-{mode}": write(model, mode) for mode in MODES}
     files |= {f"v3-{mode}-rows": write(model, mode, panels=False) for mode in ("f32", "q8q4")}
     old: tuple[Mode, ...] = ("f32", "int16", "int8", "mixed", "mixed8")
