@@ -158,6 +158,21 @@ def test_a_resumed_run_is_the_run(folder: Path, stopped_at: int, dropout: float)
     assert looks == resumed.history and not state.exists()
 
 
+def test_bfloat16_learns_as_well() -> None:
+    data = data_of()
+    recipe = replace(TINY, steps=60, precision="bf16")
+    low, full = (fit(r, data, ALONE).best for r in (recipe, replace(recipe, precision="float32")))
+    assert low and full and low.validation != full.validation
+    assert abs(low.validation - full.validation) < 0.02
+
+
+def test_the_curve_in_the_metadata_is_bounded() -> None:
+    looks = [Look(step, 1.0 / (step + 1), 2.0, 8, 0.0) for step in range(5000)]
+    found = report.curve(looks)
+    assert len(found) <= 200 and found[0] == [0, 1.0, 2.0] and found[-1][0] > 4900
+    assert report.curve(looks[:3]) == [[0, 1.0, 2.0], [1, 0.5, 2.0], [2, 0.333333, 2.0]]
+
+
 def test_early_stop_waits_for_the_whole_model() -> None:
     recipe = replace(TINY, steps=400, lr=1e-9, freeze_end=0.5, patience=2)
     result = fit(recipe, data_of(), ALONE)
@@ -239,6 +254,7 @@ def test_ctrl_c_saves_and_resume_ends_in_the_same_bytes(
         (("-o", "a.pt", "--heads", "3"), "heads must divide dim"),
         (("-o", "a.pt", "--corpus", "b.txt"), "b.txt cannot be read"),
         (("-o", "a.pt", "--resume"), "nothing to resume"),
+        (("-o", "a.pt", "--gpt2", "a", "b"), "--chars and --gpt2 exclude each other"),
         (("-o", "a.pt", "--kernel", "gauss", "--activation", "relu"), "takes no activation"),
         (("-o", "a.pt", "--kernel", "radial", "--normalized"), "cannot be normalised"),
     ],
