@@ -22,6 +22,7 @@ from crystalc.cli.train import train
 from crystalc.diagnostics import CompileError
 from crystalc.frontend import read_model
 from crystalc.language import LanguageModel
+from crystalc.training.checkpoint import save
 from crystalc.training.corpus import open_corpus
 from crystalc.training.language import report
 from crystalc.training.language.data import LanguageData, Wanted, prepare, vocabulary_for
@@ -216,6 +217,19 @@ def test_the_command_writes_what_the_reader_reads(folder: Path) -> None:
     assert json.loads(str(first.metadata["baselines"])).keys() >= {"unigram", "witten_bell"}
     for word in ("validation", "Witten-Bell", "frozen", str(first.metadata["corpus_sha256"])[:16]):
         assert word in result.stdout
+
+
+def test_tensors_in_safetensors_are_aligned(folder: Path) -> None:
+    corpus = open_corpus(Path("text.txt"))
+    vocabulary = vocabulary_for(corpus, Wanted(characters=True))
+    save(folder / "a.safetensors", living_of(TINY).finished().to_model(vocabulary))
+    content = (folder / "a.safetensors").read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    kinds = {entry["dtype"] for key, entry in header.items() if key != "__metadata__"}
+    assert size % 8 == 0 and kinds == {"F32", "I32", "U8", "BOOL"}
+    wide = [entry for entry in header.values() if entry.get("dtype") in ("F32", "I32")]
+    assert all(entry["data_offsets"][0] % 4 == 0 for entry in wide)
 
 
 def test_a_learned_vocabulary_and_a_flat_model(folder: Path) -> None:
