@@ -11,6 +11,7 @@ from typing import Any
 
 from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
+from crystalc.stored import to_json
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
 from crystalc_verilog.wires import PRIMITIVES, Wires, table
@@ -98,7 +99,7 @@ def address_bits(states: Sequence[State]) -> int:
 
 
 def write(design: Design, header: str) -> Files:
-    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json."""
+    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core, NAME.json and NAME.graph.json."""
     lines = header.strip("\n").split("\n")
     context = Context(
         name=design.name,
@@ -122,6 +123,7 @@ def write(design: Design, header: str) -> Files:
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
         PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
         PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
+        PurePosixPath(f"{name}.graph.json"): to_json(design.graph),
     }
 
 
