@@ -148,6 +148,8 @@ def illegal(graph: Graph, backend: Backend) -> list[Diagnostic]:
     if not ops:
         return [Diagnostic(f"target '{backend.name}' has no {level} arithmetic")]
     out = []
+    if len(graph.input.type.shape) > 1:
+        return [Diagnostic(f"target '{backend.name}' takes vectors only", graph.input.loc)]
     for _, node in graph:
         elem = node.type.elem
         if node.op not in ops:

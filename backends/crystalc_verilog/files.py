@@ -11,7 +11,7 @@ from typing import Any
 
 from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
-from crystalc_verilog.bus import BUS_PARTS, WORD_BYTES, Sizes, byte_map, wrappers
+    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core, NAME.json, NAME.graph.json, and the buses."""
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
 from crystalc_verilog.wires import PRIMITIVES, Wires, table
@@ -100,7 +100,7 @@ def address_bits(states: Sequence[State]) -> int:
 
 
 def write(design: Design, header: str) -> Files:
-    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json; with states the buses."""
+    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core, NAME.json, NAME.graph.json, and the buses."""
     lines = header.strip("\n").split("\n")
     context = Context(
         name=design.name,
@@ -126,6 +126,7 @@ def write(design: Design, header: str) -> Files:
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
         PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
         PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
+        PurePosixPath(f"{name}.graph.json"): to_json(design.graph),
     }
 
 
