@@ -11,7 +11,8 @@ from typing import Any
 
 from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
-    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core, NAME.json, NAME.graph.json, and the buses."""
+from crystalc.stored import to_json
+from crystalc_verilog.bus import BUS_PARTS, WORD_BYTES, Sizes, byte_map, wrappers
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
 from crystalc_verilog.wires import PRIMITIVES, Wires, table
