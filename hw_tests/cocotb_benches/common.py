@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cocotb
@@ -18,7 +19,7 @@ PERIOD = 10
 
 def given() -> Any:
     """What the pytest side handed over."""
-    return json.loads(os.environ["CRYSTAL_BENCH"])
+    return json.loads(Path(os.environ["CRYSTAL_BENCH"]).read_text())
 
 
 async def start(clk: Handle, rst: Handle, *quiet: Handle, active: int = 1) -> None:
