@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from crystalc import __version__
+from crystalc.cli.check import check
 from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
@@ -82,6 +83,7 @@ def cli() -> None:
 
 
 cli.add_command(compile_)
+cli.add_command(check)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
