@@ -15,6 +15,7 @@ from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
+from crystalc.cli.neuron import neuron
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
     EXIT_INPUT_REFUSED,
@@ -84,6 +85,7 @@ def cli() -> None:
 
 cli.add_command(compile_)
 cli.add_command(check)
+cli.add_command(neuron)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
