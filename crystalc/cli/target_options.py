@@ -33,10 +33,12 @@ class TargetCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own, then those of the target it was called with."""
-        own = super().get_params(ctx)
-        taken = {name for p in own for name in p.opts}
-        target = ctx.meta.get("crystalc.target")
-        return [*own, *(o for o in _options(target) if o.opts[0] not in taken)]
+        return [*super().get_params(ctx), *self.extra(ctx, ctx.meta.get("crystalc.target"))]
+
+    def extra(self, ctx: click.Context, target: str | None) -> list[click.Option]:
+        """Options of a target less those whose name the command has already."""
+        taken = {name for p in super().get_params(ctx) for name in p.opts}
+        return [o for o in _options(target) if o.opts[0] not in taken]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The usual list, then one for each installed target."""
@@ -45,7 +47,7 @@ class TargetCommand(click.Command):
         target = ctx.meta.pop("crystalc.target", None)
         super().format_options(ctx, formatter)
         for name in [target] if target else available():
-            rows = [(f"{o.opts[0]} TEXT", o.help or "") for o in _options(name)]
+            rows = [(f"{o.opts[0]} TEXT", o.help or "") for o in self.extra(ctx, name)]
             if rows:
                 with formatter.section(f"Options of --target {name} (or -O key=value)"):
                     formatter.write_dl(rows)
