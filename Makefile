@@ -62,8 +62,9 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs against the oracle (long; TARGET=c|verilog, COUNT=n, SEED=n, START=n)
-	@$(BIN)/python -m hw_tests.fuzz --target $(or $(TARGET),c) --start $(or $(START),0) --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
+fuzz: setup ## 10,000 random graphs against the oracle (long; TARGET=c|verilog, COUNT, SEED, START)
+	@$(BIN)/python -m hw_tests.fuzz --target $(or $(TARGET),c) --count $(or $(COUNT),10000) \
+		--seed $(or $(SEED),1) --start $(or $(START),0)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
