@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from crystalc import __version__
+from crystalc.cli.check import check
 from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
+from crystalc.cli.neuron import neuron
 from crystalc.cli.spice import bom, montecarlo
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
@@ -83,6 +85,8 @@ def cli() -> None:
 
 
 cli.add_command(compile_)
+cli.add_command(check)
+cli.add_command(neuron)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
