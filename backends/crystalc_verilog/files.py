@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -117,12 +118,15 @@ def write(design: Design, header: str) -> Files:
         patience=PATIENCE + 2 * design.latency,
     )
     name = design.name
+    sources = {
+        f"{name}.v": render("verilog/model.v.j2", context),
+        "crystal_cells.v": _primitives(design, lines),
+    }
     return {
-        PurePosixPath(f"{name}.v"): render("verilog/model.v.j2", context),
-        PurePosixPath("crystal_cells.v"): _primitives(design, lines),
+        **{PurePosixPath(file): text for file, text in sources.items()},
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
         PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
-        PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
+        PurePosixPath(f"{name}.json"): json.dumps(_facts(design, sources), indent=1) + "\n",
         PurePosixPath(f"{name}.graph.json"): to_json(design.graph),
     }
 
@@ -185,7 +189,7 @@ def _primitives(design: Design, header: Sequence[str]) -> str:
     return "\n".join([head, *texts, "`default_nettype wire\n"])
 
 
-def _facts(design: Design) -> dict[str, Any]:
+def _facts(design: Design, sources: Mapping[str, str]) -> dict[str, Any]:
     """What a user of the module needs to know, for programs."""
     first, last = design.ends
     return {
@@ -207,6 +211,7 @@ def _facts(design: Design) -> dict[str, Any]:
         "address_bits": address_bits(design.states),
         "data_bits": _data_bits(design.states),
         "cells": design.cells,
+        "sha256": {file: sha256(text.encode()).hexdigest() for file, text in sources.items()},
     }
 
 
