@@ -81,7 +81,7 @@ def plan(build: Build, netlist: Netlist) -> Plan:
     tables = builds.tables((build.folder / f"{build.top}.v").read_text("utf-8"), build.top)
     x = builds.samples(build.graph)
     wanted = builds.oracle(build.graph, x)
-    words = Words(netlist, Atoms(), tables, loads=_loads(netlist))
+    words = Words(netlist, Atoms(), tables, loads=loads(netlist))
     signals = Signals(netlist, tables, len(x), _given(build, netlist, x))
     made = Plan(build, words, signals, wanted, x)
     matcher = Matcher(words, signals, lambda node: wanted[node], _addresses(build))
@@ -93,7 +93,7 @@ def plan(build: Build, netlist: Netlist) -> Plan:
     return made
 
 
-def _loads(netlist: Netlist) -> dict[Bit, int]:
+def loads(netlist: Netlist) -> dict[Bit, int]:
     """The load wire of each rank, and the rank's place in the chain from input to output."""
     ranks = {c.ports[2]: c for c in netlist.instances if c.kind == "crystal_rank"}
     ends = {c.ports[5] for c in ranks.values()}

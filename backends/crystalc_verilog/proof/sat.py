@@ -56,6 +56,7 @@ def gates(goals: Mapping[str, Goal], engine: Engine, build: Path, folder: Path) 
         "delete all",
         "proc -norom",
         "flatten",
+        "delete imp_* ref_* %u %n",
         "opt_expr; opt_clean; wreduce; opt_clean",
         "techmap",
         "opt -fast",
