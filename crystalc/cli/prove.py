@@ -1,8 +1,11 @@
-"""``crystalc prove BUILD``: does the emitted Verilog compute what the oracle says, for all inputs?"""
+"""``crystalc prove BUILD``: does the Verilog compute what the oracle says, for all inputs?"""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +38,7 @@ def prove(
     held = load(build)
     for name in held.changed:
         click.echo(f"note    {name} is not as it was compiled")
-    with _Progress() as progress:
+    with _progress() as progress:
         made = run(held, Limits(jobs, limit, only), progress)
     if only is None:
         write_atomic(build / "proof.json", json.dumps(made.to_dict(), indent=1) + "\n")
@@ -44,24 +47,20 @@ def prove(
     ctx.exit(EXIT_OK if made.ok else EXIT_CHECK_FAILED)
 
 
-class _Progress:
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """One line that is rewritten, on a terminal only."""
+    shown = sys.stderr.isatty()
 
-    def __init__(self) -> None:
-        self.shown = click.get_text_stream("stderr").isatty()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._say("")
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        self._say(f"{what} {done}/{of}" if of > 1 else what)
-
-    def _say(self, text: str) -> None:
-        if self.shown:
+    def say(what: str, done: int, of: int) -> None:
+        if shown:
+            text = f"{what} {done}/{of}" if of > 1 else what
             click.echo(f"\r{text:<60}\r", nl=False, err=True)
+
+    try:
+        yield say
+    finally:
+        say("", 0, 1)
 
 
 def _add_to_report(path: Path, made: Certificate) -> None:

@@ -18,7 +18,7 @@ def models(text: str) -> dict[str, str]:
 
 def run(model: str, inputs: Mapping[str, int]) -> dict[str, int]:
     """Every net of a combinational model whose inputs have these values; unnamed ones are 0."""
-    value = {name: 0 for name in _names(model, "inputs")} | dict(inputs)
+    value = dict.fromkeys(_names(model, "inputs"), 0) | dict(inputs)
     tables: dict[str, tuple[list[str], list[str]]] = {}
     rows: list[str] = []
     for line in model.replace("\\\n", " ").splitlines():
@@ -64,7 +64,9 @@ def outputs(model: str) -> list[str]:
 
 def _names(model: str, what: str) -> list[str]:
     joined = model.replace("\\\n", " ")
-    return [n for line in joined.splitlines() if line.startswith(f".{what}") for n in line.split()[1:]]
+    return [
+        n for line in joined.splitlines() if line.startswith(f".{what}") for n in line.split()[1:]
+    ]
 
 
 def word(values: Mapping[str, int], name: str, width: int, signed: bool) -> int:

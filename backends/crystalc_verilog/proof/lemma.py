@@ -122,12 +122,17 @@ def _requant(f: Function, wide: int) -> list[str]:
 
 
 def _lookup(f: Function, wide: int) -> list[str]:
-    first = f.spans[0][0]
-    items = [
-        f"{number(first + k, wide)}: r = {number(v, wide)};" for k, v in enumerate(f.params)
-    ]
-    head = [f"reg signed [{wide - 1}:0] r;", "always @* case (v0)"]
-    return [*head, *items, f"default: r = {number(0, wide)};", "endcase"]
+    """One truth table a bit of the result, over the low bits of the index."""
+    first, last = f.spans[0]
+    bits = max(1, last.bit_length())
+    lines = [f"wire signed [{wide - 1}:0] r;"]
+    for k in range(wide):
+        table = sum((v >> k & 1) << (first + i) for i, v in enumerate(f.params))
+        lines.append(
+            f"\\$lut #(.WIDTH({bits}), .LUT({1 << bits}'h{table:x})) t{k}"
+            f" (.A(v0[{bits - 1}:0]), .Y(r[{k}]));"
+        )
+    return lines
 
 
 def _relu(f: Function, wide: int) -> list[str]:
@@ -236,7 +241,11 @@ def table_goal(lemma: TableLemma) -> Goal:
         for k, value in enumerate(lemma.values)
     ]
     inside = [f"{lemma.index}'d{(lemma.low + k) & mask}" for k in range(len(lemma.values))]
-    guard = [f"reg ok; always @* case (u) {', '.join(inside)}: ok = 1;", "default: ok = 0;", "endcase"]
+    guard = [
+        f"reg ok; always @* case (u) {', '.join(inside)}: ok = 1;",
+        "default: ok = 0;",
+        "endcase",
+    ]
     imp = [*guard, f"wire [{w - 1}:0] t;", f"{lemma.kind} c (u, t);"]
     ref = [*guard, f"reg [{w - 1}:0] v;", "always @* case (u)", *items, f"default: v = {w}'d0;"]
     return Goal(

@@ -23,8 +23,8 @@ Resolve = Callable[["Function"], Poly]
 class Function:
     """Element ``element`` of node ``node``: ``kind`` applied to the numbers ``args``.
 
-    ``params``: requant: shift, least, most, factor; lookup: entries from the least index on; div: shift;
-    memory: node of the table, its row. ``range``: least and largest result.
+    ``params``: requant: shift, least, most, factor; lookup: entries from the least index on;
+    div: shift; memory: node of the table, its row. ``range``: least and largest result.
     """
 
     kind: str
@@ -155,7 +155,9 @@ class Meaning:
             if not is_constant(m):
                 x, m = times(x, m), constant(1)
                 ends = [
-                    a * b for a in self.span(node.inputs[0], k) for b in self.span(node.inputs[1], k)
+                    a * b
+                    for a in self.span(node.inputs[0], k)
+                    for b in self.span(node.inputs[1], k)
                 ]
                 span = (min(ends), max(ends))
             else:

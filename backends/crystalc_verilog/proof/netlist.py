@@ -52,7 +52,7 @@ class Register:
 
 @dataclass(frozen=True)
 class Netlist:
-    """``driver``: what drives a bit, and at which place of its word. ``names``: a name of each word."""
+    """``driver``: what drives a bit, and at which place of its word. ``names``: of words."""
 
     ports: Mapping[str, Bits]
     instances: Sequence[Instance]
@@ -87,10 +87,10 @@ def parse(module: Mapping[str, Any]) -> Netlist:
     ]
     registers = _registers(cells)
     driver: dict[Bit, tuple[Instance | Register, int]] = {}
-    for made in (*instances, *registers):
-        if isinstance(made, Register) or made.kind != "crystal_rank":
-            word = made.q if isinstance(made, Register) else made.out
-            driver.update((bit, (made, k)) for k, bit in enumerate(word))
+    words: list[tuple[Instance | Register, Bits]] = [(r, r.q) for r in registers]
+    words += [(i, i.out) for i in instances if i.kind != "crystal_rank"]
+    for made, word in words:
+        driver.update((bit, (made, k)) for k, bit in enumerate(word))
     inverted = {
         y: a
         for cell in cells.values()

@@ -193,30 +193,56 @@ def _width(lemma: CellLemma) -> int:
 
 
 def _function(
-    found: Plan, match: Match, verdict: Verdict | None, wrong: Mapping[Instance, str], row: int | None
+    found: Plan,
+    match: Match,
+    verdict: Verdict | None,
+    wrong: Mapping[Instance, str],
+    row: int | None,
 ) -> Item:
     f = match.function
     name = f"n{f.node:04d}[{f.element}]"
     what = f"{f.kind} {name} at {found.words.netlist.name(match.bits)}"
     group = "function" if row is None else "neuron"
     if f.kind == "memory" and match.exact:
-        return Item(group, what, PROVED, ALGEBRA, 0.0, row, "address and index; the memory itself is simulated")
+        return Item(
+            group,
+            what,
+            PROVED,
+            ALGEBRA,
+            0.0,
+            row,
+            "address and index; the memory itself is simulated",
+        )
     if verdict is None:
         status, detail = _missing(found, match)
         return Item(group, what, status, ALGEBRA, 0.0, row, detail)
     status, detail = verdict.status, ""
     if status == REFUTED:
         detail = _decoded(match, verdict)
+    if status == REFUTED and not match.exact and not _differs_on_samples(found):
+        status, detail = OPEN, f"not found in the design: {match.why}"
     bad = [c for c in found.cells_of(match) if c in wrong]
     if status == PROVED and bad:
-        status, detail = wrong[bad[0]], f"its sum rests on {bad[0].name}, which is not what it is called"
+        status, detail = (
+            wrong[bad[0]],
+            f"its sum rests on {bad[0].name}, which is not what it is called",
+        )
     return Item(group, what, status, CEC, verdict.seconds, row, detail)
+
+
+def _differs_on_samples(found: Plan) -> bool:
+    """Does any output of the design differ from the oracle's on a sample?"""
+    outputs = found.wanted[-1]
+    return any(
+        (found.signals.word(s.bits) != outputs[:, s.element] & ((1 << len(s.bits)) - 1)).any()
+        for s in found.sums
+    )
 
 
 def _missing(found: Plan, match: Match) -> tuple[str, str]:
     """Why a function was not found: a sample on which the nearest word differs, if there is one."""
     f = match.function
-    if match.bits:
+    if match.bits and _differs_on_samples(found):
         mask = (1 << len(match.bits)) - 1
         got, wanted = found.signals.word(match.bits), found.wanted[f.node][:, f.element] & mask
         wrong = np.flatnonzero(got != wanted)

@@ -16,7 +16,7 @@ from crystalc_verilog.proof.build import Build
 from crystalc_verilog.proof.lemma import Goal, cells_goal, function_goal, table_goal
 from crystalc_verilog.proof.matching import Match, Matcher
 from crystalc_verilog.proof.meaning import Meaning
-from crystalc_verilog.proof.netlist import Bit, Bits, Instance, Netlist
+from crystalc_verilog.proof.netlist import Bit, Bits, Instance, Netlist, Register
 from crystalc_verilog.proof.poly import Poly, key
 from crystalc_verilog.proof.signals import Signals
 from crystalc_verilog.proof.words import CellLemma, Lemma, TableLemma, Unproved, Word, Words
@@ -71,8 +71,9 @@ class Plan:
                 else:
                     todo.append(made.d)
 
-    def _driver(self, bit: Bit) -> object:
-        return self.words.netlist.driver.get(bit, (None, 0))[0]
+    def _driver(self, bit: Bit) -> Instance | Register | None:
+        found = self.words.netlist.driver.get(bit)
+        return found[0] if found else None
 
 
 def plan(build: Build, netlist: Netlist) -> Plan:
@@ -89,7 +90,9 @@ def plan(build: Build, netlist: Netlist) -> Plan:
     meaning.placed = lambda i: _place(build, netlist, words, meaning, i)
     outputs = meaning.run()
     made.matches = matcher.matches
-    made.sums = [_sum(words, bits, k, p) for k, (bits, p) in enumerate(_outputs(build, netlist, outputs))]
+    made.sums = [
+        _sum(words, bits, k, p) for k, (bits, p) in enumerate(_outputs(build, netlist, outputs))
+    ]
     return made
 
 
@@ -197,4 +200,3 @@ def table_lemmas(lemmas: Mapping[Lemma, list[Instance]]) -> dict[str, TableLemma
     """Lemmas about tables, by name of the goal."""
     held = [x for x in lemmas if isinstance(x, TableLemma)]
     return {f"t{k}": x for k, x in enumerate(held)}
-

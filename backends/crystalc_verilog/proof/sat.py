@@ -51,15 +51,14 @@ def gates(goals: Mapping[str, Goal], engine: Engine, build: Path, folder: Path) 
     (folder / "goals.v").write_text(verilog(goals), encoding="utf-8")
     (folder / "cells.v").write_bytes((build / "crystal_cells.v").read_bytes())
     script = [
-        "read_verilog -defer cells.v design.v goals.v",
+        "read_verilog -defer cells.v design.v",
+        "read_verilog -icells goals.v",
         "hierarchy -top all",
         "delete all",
         "proc -norom",
         "flatten",
         "delete imp_* ref_* %u %n",
         "opt_expr; opt_clean; wreduce; opt_clean",
-        "techmap",
-        "opt -fast",
         "techmap",
         "opt_clean -purge",
         "write_blif goals.blif",
@@ -130,4 +129,3 @@ def call(abc: str, script: str, folder: Path, limit: float) -> str | None:
     except OSError as error:
         raise ToolError(f"yosys-abc does not start: {error.strerror}") from error
     return done.stdout.decode(errors="replace")
-

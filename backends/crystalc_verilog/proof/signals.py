@@ -96,7 +96,7 @@ def _bits(s: Signals, c: Instance) -> Array:
 def _saturate(s: Signals, c: Instance) -> Array:
     _, sa, shift, wy, sy = c.params
     low, high = (-(1 << (wy - 1)), (1 << (wy - 1)) - 1) if sy else (0, (1 << wy) - 1)
-    return np.clip(s.number(c.args[0], sa) >> shift, low, high)
+    return np.asarray(np.clip(s.number(c.args[0], sa) >> shift, low, high))
 
 
 def _less(s: Signals, c: Instance) -> Array:
@@ -112,7 +112,7 @@ def _choose(s: Signals, c: Instance) -> Array:
 def _memory(s: Signals, c: Instance) -> Array:
     words, width, initial = 1 << c.params[0], c.params[2], c.params[5]
     store = [initial >> (k * width) & ((1 << width) - 1) for k in range(words)]
-    return np.array(store, np.int64)[s.word(c.args[4])]
+    return np.asarray(np.array(store, np.int64)[s.word(c.args[4])])
 
 
 CELLS: Mapping[str, Callable[[Signals, Instance], Array]] = {

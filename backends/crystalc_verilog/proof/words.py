@@ -150,9 +150,7 @@ class Words:
             return Word(plus(poly, constant(c)), min(values), max(values))
         assert single is not None
         at = self.atoms.at
-        poly = self.atoms.function(
-            single, lambda v: values[at(inner.poly, single, v) - inner.low]
-        )
+        poly = self.atoms.function(single, lambda v: values[at(inner.poly, single, v) - inner.low])
         return Word(poly, min(values), max(values))
 
     def stage(self, bits: Bits) -> int | None:
@@ -172,8 +170,8 @@ class Words:
         found |= {
             s
             for b in bits
-            if b in self.netlist.inverted and (s := self.stage((self.netlist.inverted[b],)))
-            is not None
+            if b in self.netlist.inverted
+            and (s := self.stage((self.netlist.inverted[b],))) is not None
         }
         if len(found) > 1:
             raise Unproved(f"{self.netlist.name(bits)} mixes the data of ranks {sorted(found)}")
