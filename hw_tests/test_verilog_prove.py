@@ -61,7 +61,7 @@ def test_a_sound_build_is_proved(sound: Path, capfd: pytest.CaptureFixture[str])
         ("crystal.v", r"(?s)(module crystal_t0002.*?y = \d+'h)\w+;", r"\g<1>1;"),
         ("crystal.v", r"crystal_add #\((\d+), (\d), (\d+), ", r"crystal_add #(\1, \2, 1\3, "),
         ("crystal.v", r"(crystal_saturate #\(\d+, \d, )(\d+)", r"\g<1>1\2"),
-        ("crystal_cells.v", r"\(a << LA\) \+ \(b << LB\)", "(a << LA) | (b << LB)"),
+        ("crystal_cells.v", r": \(a << LA\) \+ ", ": (a << LA) | "),
     ],
     ids=["table entry", "adder's shift", "rounding's shift", "adder's gates"],
 )

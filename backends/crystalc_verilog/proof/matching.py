@@ -90,7 +90,10 @@ class Matcher:
     def _search(self, f: Function) -> Match:
         values = self.wanted(f.node)[:, f.element]
         if f.kind == "memory":
-            return self._memory(f)
+            try:
+                return self._memory(f)
+            except Unproved as error:
+                return Match(f, None, False, str(error))
         why = "no word of the design computes it"
         for cell in self._candidates(values):
             try:

@@ -288,7 +288,11 @@ def _cells(
 
 def _table(found: Plan, table: TableLemma, verdict: Verdict) -> Item:
     what = f"{table.kind} in {len(found.words.lemmas[table])} places"
-    return Item("cells", what, verdict.status, CEC, verdict.seconds)
+    detail = ""
+    if verdict.status == REFUTED:
+        at = verdict.inputs["u"]
+        detail = f"entry {at} is {verdict.got}, a number with these bits needs {verdict.wanted}"
+    return Item("cells", what, verdict.status, CEC, verdict.seconds, None, detail)
 
 
 def _sum(found: Plan, made: Sum, wrong: Mapping[Instance, str]) -> Item:
