@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from crystalc.cli.inspect import describe, table
 from crystalc.diagnostics import CompileError
 from crystalc.frontend import read_checkpoint, read_model
 from crystalc.language import LanguageModel
@@ -142,3 +143,11 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(CompileError) as caught:
         read(tmp_path, content)
     assert len(caught.value.diagnostics) == 2
+
+
+def test_inspect_tells_the_shape(tmp_path: Path) -> None:
+    text = table(describe(read(tmp_path, document(random_model(tiny_config())))))
+    assert "kind         causal_lm: 23 tokens, context 6, 2 heads\n" in text
+    assert "fields       5, 7 neurons in 8 dimensions, l2 radial/gelu\n" in text
+    assert "token table  28, 2 merges\n" in text
+    assert "blocks.1.field.positions" in text
