@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -120,13 +121,16 @@ def write(design: Design, header: str) -> Files:
         buses=["axil", "wb"] if design.states else [],
     )
     name = design.name
+    sources = {
+        f"{name}.v": render("verilog/model.v.j2", context),
+        "crystal_cells.v": _primitives(design, lines),
+    }
     return {
         **(wrappers(name, _sizes(design), lines) if design.states else {}),
-        PurePosixPath(f"{name}.v"): render("verilog/model.v.j2", context),
-        PurePosixPath("crystal_cells.v"): _primitives(design, lines),
+        **{PurePosixPath(file): text for file, text in sources.items()},
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
         PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
-        PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
+        PurePosixPath(f"{name}.json"): json.dumps(_facts(design, sources), indent=1) + "\n",
         PurePosixPath(f"{name}.graph.json"): to_json(design.graph),
     }
 
@@ -195,7 +199,7 @@ def _primitives(design: Design, header: Sequence[str]) -> str:
     return "\n".join([head, *texts, "`default_nettype wire\n"])
 
 
-def _facts(design: Design) -> dict[str, Any]:
+def _facts(design: Design, sources: Mapping[str, str]) -> dict[str, Any]:
     """What a user of the module needs to know, for programs."""
     first, last = design.ends
     return {
@@ -220,6 +224,7 @@ def _facts(design: Design) -> dict[str, Any]:
         "data_bits": _data_bits(design.states),
         "bus": byte_map(_sizes(design)) if design.states else None,
         "cells": design.cells,
+        "sha256": {file: sha256(text.encode()).hexdigest() for file, text in sources.items()},
     }
 
 

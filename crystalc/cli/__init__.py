@@ -16,6 +16,7 @@ from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
 from crystalc.cli.neuron import neuron
+from crystalc.cli.prove import prove
 from crystalc.cli.spice import bom, montecarlo
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
@@ -93,6 +94,7 @@ cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(montecarlo)
 cli.add_command(bom)
+cli.add_command(prove)
 
 
 def main(args: list[str] | None = None) -> None:
