@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystalc.container import MODES, Mode, read, write
 from crystalc.container.oracle import Oracle
-from crystalc.container.quality import DEFAULT_TOKENS, Logits, Quality, measure
+from crystalc.container.quality import DEFAULT_TOKENS, Quality, measure
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageModel
 from crystalc.passes.prune_vocab import kept, prune_vocab, renumber
@@ -85,13 +85,11 @@ def tail(text: Text, tokens: int = DEFAULT_TOKENS) -> Text:
     return Text(text.ids[-tokens - 1 :], f"the end of {text.note}")
 
 
-def convert(
-    model: LanguageModel, mode: Mode, text: Text, logits: Logits | None = None
-) -> Converted:
-    """The container and its quality on ``text``; the caller holds it to a budget."""
-    content = write(model, mode)
+def convert(model: LanguageModel, mode: Mode, text: Text, *, panels: bool = True) -> Converted:
+    """The container and its quality on all of ``text``; the caller holds it to a budget."""
+    content = write(model, mode, panels=panels)
     back, _ = read(content)
-    quality = measure(logits or Oracle(), model, back, text.ids)
+    quality = measure(Oracle(), model, back, text.ids, len(text.ids))
     return Converted(model, mode, content, quality)
 
 
