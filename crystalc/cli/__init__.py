@@ -12,6 +12,7 @@ import click
 from crystalc import __version__
 from crystalc.cli.check import check
 from crystalc.cli.compile import compile_
+from crystalc.cli.container import quantize_study, upgrade, verify
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
@@ -88,6 +89,9 @@ def cli() -> None:
 cli.add_command(compile_)
 cli.add_command(check)
 cli.add_command(neuron)
+cli.add_command(upgrade)
+cli.add_command(verify)
+cli.add_command(quantize_study)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
