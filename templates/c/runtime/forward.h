@@ -25,20 +25,15 @@ INLINE vf vgelu(vf x)
     return vdiv(x, vadd(vexp(vmul(vset(-1.5957691f), cubic)), vset(1.0f)));
 }
 
-INLINE vf vend(vf a, int left) { return left < 16 ? vfirst(a, left) : a; }
+INLINE vf vend(vf a, int left) { return left < WIDE ? vfirst(a, left) : a; }
 
 static void norm(const crystal *c, const float *x, const float *w, const float *b, float *y)
 {
     const int n = c->dim;
-    const vf mean = vset(total(x, n) / (float)n);
-    vf squares = vset(0.0f);
-    for (int i = 0; i < n; i += 16) {
-        const vf d = vend(vsub(vload(x + i), mean), n - i);
-        squares = vadd(squares, vmul(d, d));
-    }
-    const vf spread = vsqrt(vset(vsum(squares) / (float)n + c->epsilon));
-    for (int i = 0; i < n; i += 16) {
-        const vf unit = vdiv(vsub(vload(x + i), mean), spread);
+    const float mean = total(x, n) / (float)n;
+    const vf spread = vsqrt(vset(total_squares(x, mean, n) / (float)n + c->epsilon));
+    for (int i = 0; i < n; i += WIDE) {
+        const vf unit = vdiv(vsub(vload(x + i), vset(mean)), spread);
         vstore(y + i, vend(vadd(vmul(unit, vload(w + i)), vload(b + i)), n - i));
     }
 }
@@ -48,7 +43,7 @@ static float largest(const float *x, int32_t n)
     float top = x[0];
     vf most = vset(top);
     int i = 0;
-    for (; i + 16 <= n; i += 16)
+    for (; i + WIDE <= n; i += WIDE)
         most = vmax(vload(x + i), most);
     top = vtop(most);
     for (; i < n; i++)
@@ -59,34 +54,27 @@ static float largest(const float *x, int32_t n)
 /* weights [n] = e^((logits - top) / temperature), and their sum. */
 static float weights(const float *logits, int32_t n, float top, float temperature, float *to)
 {
-    vf sum = vset(0.0f);
-    for (int i = 0; i < n; i += 16) {
+    for (int i = 0; i < n; i += WIDE) {
         const vf z = vdiv(vsub(vload(logits + i), vset(top)), vset(temperature));
-        const vf e = vend(vexp(z), n - i);
-        sum = vadd(sum, e);
-        vstore(to + i, e);
+        vstore(to + i, vend(vexp(z), n - i));
     }
-    return vsum(sum);
+    return total(to, n);
 }
 
 /* In place; zero past the end. */
 static void softmax(float *x, int n)
 {
     const vf top = vset(largest(x, n));
-    vf sum = vset(0.0f);
-    for (int i = 0; i < n; i += 16) {
-        const vf e = vend(vexp(vsub(vload(x + i), top)), n - i);
-        sum = vadd(sum, e);
-        vstore(x + i, e);
-    }
-    sum = vset(vsum(sum));
-    for (int i = 0; i < n; i += 16)
+    for (int i = 0; i < n; i += WIDE)
+        vstore(x + i, vend(vexp(vsub(vload(x + i), top)), n - i));
+    const vf sum = vset(total(x, n));
+    for (int i = 0; i < n; i += WIDE)
         vstore(x + i, vdiv(vload(x + i), sum));
 }
 
 static void add(float *x, const float *y, int n)
 {
-    for (int i = 0; i < n; i += 16)
+    for (int i = 0; i < n; i += WIDE)
         vstore(x + i, vadd(vload(x + i), vload(y + i)));
 }
 
@@ -96,31 +84,31 @@ static void add(float *x, const float *y, int n)
 static void head_scores(const crystal *c, const float *keys, const float *query, int size, int n)
 {
     const vf scale = vdiv(vset(1.0f), vsqrt(vset((float)size)));
-    for (int j = 0; j < n; j += 32) {
+    for (int j = 0; j < n; j += 2 * WIDE) {
         vf a = vset(0.0f), b = a;
         for (int d = 0; d < size; d++) {
             const float *at = keys + (size_t)d * (size_t)c->stride + j;
             a = vadd(a, vmul(vload(at), vset(query[d])));
-            b = vadd(b, vmul(vload(at + 16), vset(query[d])));
+            b = vadd(b, vmul(vload(at + WIDE), vset(query[d])));
         }
         vstore(c->room.scores + j, vmul(a, scale));
-        vstore(c->room.scores + j + 16, vmul(b, scale));
+        vstore(c->room.scores + j + WIDE, vmul(b, scale));
     }
 }
 
 /* y [size] = sum over n places of weight times value: lanes are columns, some beyond the head. */
 static void head_mix(const crystal *c, const float *values, float *y, int size, int n)
 {
-    for (int d = 0; d < size; d += 32) {
+    for (int d = 0; d < size; d += 2 * WIDE) {
         vf a = vset(0.0f), b = a;
         for (int j = 0; j < n; j++) {
             const float *at = values + (size_t)j * (size_t)c->width + d;
             const vf weight = vset(c->room.scores[j]);
             a = vadd(a, vmul(vload(at), weight));
-            b = vadd(b, vmul(vload(at + 16), weight));
+            b = vadd(b, vmul(vload(at + WIDE), weight));
         }
         vstore(y + d, a);
-        vstore(y + d + 16, b);
+        vstore(y + d + WIDE, b);
     }
 }
 
@@ -161,7 +149,7 @@ static void attention(const crystal *c, const block *b, int place, int last)
 /* Distances [neurons] -> scores of the kernel, in place. */
 static void field_scores(const crystal *c, const block *b, vf own, float *x, int n)
 {
-    for (int i = 0; i < n; i += 16) {
+    for (int i = 0; i < n; i += WIDE) {
         const vf t = vload(b->temperature + i), found = vload(x + i);
         vf z, d2;
         if (c->l1)
@@ -181,7 +169,7 @@ static void field_weights(const crystal *c, float *x, int n)
 {
     if (c->normalized)
         softmax(x, n);
-    for (int i = 0; !c->normalized && i < n; i += 16) {
+    for (int i = 0; !c->normalized && i < n; i += WIDE) {
         const vf z = vload(x + i);
         vf w;
         if (c->kernel != RADIAL)
@@ -200,12 +188,9 @@ static void field(const crystal *c, const block *b)
         float_product(&b->positions, r->h, r->neurons, L1);
     else
         product(c, &b->positions, r->h, r->neurons);
-    vf squares = vset(0.0f);
-    for (int i = 0; i < c->dim; i += 16)
-        squares = vadd(squares, vmul(vload(r->h + i), vload(r->h + i)));
-    field_scores(c, b, vset(vsum(squares)), r->neurons, n);
+    field_scores(c, b, vset(total_squares(r->h, 0.0f, c->dim)), r->neurons, n);
     field_weights(c, r->neurons, n);
-    for (int i = 0; b->values.type == S8R && i < n; i += 16) {
+    for (int i = 0; b->values.type == S8R && i < n; i += WIDE) {
         const vf scale = vload((const float *)b->values.scales + i);
         vstore(r->neurons + i, vmul(vload(r->neurons + i), scale));
     }
@@ -218,7 +203,7 @@ static void feed_forward(const crystal *c, const block *b)
     const rooms *r = &c->room;
     norm(c, r->x, b->norm_weight[2], b->norm_bias[2], r->h);
     product(c, &b->up, r->h, r->hidden);
-    for (int i = 0; i < c->ffn; i += 16)
+    for (int i = 0; i < c->ffn; i += WIDE)
         vstore(r->hidden + i, vgelu(vload(r->hidden + i)));
     product(c, &b->down, r->hidden, r->y);
     add(r->x, r->y, c->dim);

@@ -2,7 +2,6 @@
    in the order of the columns, so all layers round alike. */
 
 enum { CHUNK = 64, GROUP = 32 };
-enum { DOT, L1, SQUARES }; /* what a row sums up: x w, |x - w|, w^2 */
 
 /* Digits of x [n], zero up to the next multiple of 64. */
 static digits quantize(const crystal *c, const float *x, int n)
@@ -10,28 +9,20 @@ static digits quantize(const crystal *c, const float *x, int n)
     const vf shift = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     digits q = { c->room.high, c->room.low, 0.0f, { 0 }, { 0 } };
     vf top = vset(0.0f);
-    for (int i = 0; i < n; i += 16)
+    for (int i = 0; i < n; i += WIDE)
         top = vmax(vabs(vload(x + i)), top);
     const float most = vtop(top);
     const vf up = vset(most > 1.0e-30f ? 16256.0f / most : 0.0f);
     q.size = most / 16256.0f;
-    for (int i = 0; i < n; i += 16)
+    for (int i = 0; i < n; i += WIDE)
         vdigits(q.high + i, q.low + i, vadd(vmul(vload(x + i), up), shift));
     memset(q.high + n, 0, (size_t)(-n & 63));
     memset(q.low + n, 0, (size_t)(-n & 63));
-    for (int i = 0; OFFSET && i < n; i++) {
+    for (int i = 0; OFFSET > 0 && i < n; i++) {
         q.sum_high[i / SPAN] += q.high[i];
         q.sum_low[i / SPAN] += q.low[i];
     }
     return q;
-}
-
-static float total(const float *x, int n)
-{
-    vf sum = vset(0.0f);
-    for (int i = 0; i < n; i += 16)
-        sum = vadd(sum, vload(x + i));
-    return vsum(sum);
 }
 
 INLINE int columns_per_step(int type)
@@ -92,45 +83,6 @@ static const float *gather_scales(const matrix *m, int panel, float *to)
     return to;
 }
 
-/* ---- one panel ---- */
-
-INLINE vf meet(vf sum, vf w, vf x, int what)
-{
-    return vadd(sum, what == L1 ? vabs(vsub(x, w)) : vmul(what == DOT ? x : w, w));
-}
-INLINE void panel_f32(const uint8_t *w, const float *x, int n, int what, vf acc[4])
-{
-    const float *p = (const float *)(const void *)w;
-    vf a = acc[0], b = acc[1], c = acc[2], d = acc[3];
-    for (int k = 0; k < n; k++, p += 64) {
-        const vf e = vset(x[k]);
-        prefetch_step((const uint8_t *)p);
-        a = meet(a, vload(p), e, what);
-        b = meet(b, vload(p + 16), e, what);
-        c = meet(c, vload(p + 32), e, what);
-        d = meet(d, vload(p + 48), e, what);
-    }
-    acc[0] = a, acc[1] = b, acc[2] = c, acc[3] = d;
-}
-
-/* Integers of 8 * ``size`` bits as floats; ``scale`` [64] and ``zero`` make them weights, except
-   for DOT, which does that to the sum. */
-INLINE void panel_integers(const uint8_t *w, const float *x, int n, int size, int what,
-                           const float *scale, vf zero, vf acc[4])
-{
-    const int per = 4 / size, down = 32 - 8 * size;
-    for (int k = 0; k < n; k++) {
-        const uint8_t *step = w + k / per * 256;
-        const int up = 32 - 8 * size * (k % per + 1);
-        const vf e = vset(x[k]);
-        for (int i = 0; i < 4; i++) {
-            const vf q = vsigned(step + 64 * i, up, down);
-            const vf p = what == DOT ? q : vadd(vmul(q, vload(scale + 16 * i)), zero);
-            acc[i] = meet(acc[i], p, e, what);
-        }
-    }
-}
-
 /* ---- whole matrices ---- */
 
 typedef struct {
@@ -150,11 +102,10 @@ INLINE const uint8_t *next_steps(walk *w, int step, int end, int *n)
 }
 
 /* Sums over columns as floats: of f32, of s16, and of every type but q4 where not DOT. */
-static void float_panel(walk *w, const float *x, int what, vf acc[4])
+static void float_panel(walk *w, const float *x, int what, float *sums)
 {
     const matrix *m = w->m;
     const int per = columns_per_step(m->type);
-    const vf zero = vset(m->zero);
     float scales[64];
     int n;
     for (int i = 0; i < 64; i++)
@@ -164,15 +115,13 @@ static void float_panel(walk *w, const float *x, int what, vf acc[4])
     for (int step = 0; step < w->steps; step += n) {
         const uint8_t *at = next_steps(w, step, w->steps, &n);
         const int left = m->cols - step * per, columns = n * per < left ? n * per : left;
-        x += step ? CHUNK * per : 0;
         if (m->type == F32 && what == DOT)
-            panel_f32(at, x, columns, DOT, acc);
+            panel_f32(at, x, columns, DOT, sums);
         else if (m->type == F32)
-            panel_f32(at, x, columns, what, acc);
-        else if (what == DOT)
-            panel_integers(at, x, columns, 2, DOT, scales, zero, acc);
+            panel_f32(at, x, columns, what, sums);
         else
-            panel_integers(at, x, columns, 4 / per, what, scales, zero, acc);
+            panel_integers(at, x, columns, 4 / per, what, scales, m->zero, sums);
+        x += columns;
     }
 }
 static void float_product(const matrix *m, const float *x, float *y, int what)
@@ -181,13 +130,11 @@ static void float_product(const matrix *m, const float *x, float *y, int what)
     const float offset = scaled ? m->zero * total(x, m->cols) : 0.0f;
     walk w;
     w.m = m, w.steps = steps_of(m);
-    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++) {
-        vf acc[4] = { vset(0.0f), vset(0.0f), vset(0.0f), vset(0.0f) };
-        float_panel(&w, x, what, acc);
-        for (int i = 0; i < 4; i++) {
-            const vf sum = scaled ? vadd(vmul(acc[i], vset(m->scale)), vset(offset)) : acc[i];
-            vstore(y + w.panel * 64 + 16 * i, sum);
-        }
+    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++, y += 64) {
+        memset(y, 0, 64 * sizeof *y);
+        float_panel(&w, x, what, y);
+        for (int i = 0; scaled && i < 64; i += WIDE)
+            vstore(y + i, vadd(vmul(vload(y + i), vset(m->scale)), vset(offset)));
     }
 }
 
@@ -197,23 +144,26 @@ static void squares(const matrix *m, const float *x, float *y)
     float_product(m, x, y, SQUARES);
 }
 
-INLINE vf join(vi high, vi low) { return vadd(vmul(vfloat(high), vset(128.0f)), vfloat(low)); }
-
-/* Sums of a panel over digits: exact integers for each span of columns. */
-static void byte_panel(walk *w, const digits *x, vf sums[4])
+/* y [64] = sums of a panel over digits: exact integers for each span of columns. */
+static void byte_panel(walk *w, const digits *x, float *y)
 {
+    memset(y, 0, 64 * sizeof *y);
     for (int start = 0; start < w->steps; start += SPAN / 4) {
         const int left = w->steps - start, end = start + (left < SPAN / 4 ? left : SPAN / 4);
-        const vi a = vseti(-OFFSET * x->sum_high[start / (SPAN / 4)]);
-        const vi b = vseti(-OFFSET * x->sum_low[start / (SPAN / 4)]);
-        vi high[4] = { a, a, a, a }, low[4] = { b, b, b, b };
+        int32_t high[64], low[64];
         int n;
+        for (int i = 0; i < 64; i++) {
+            high[i] = -OFFSET * x->sum_high[start / (SPAN / 4)];
+            low[i] = -OFFSET * x->sum_low[start / (SPAN / 4)];
+        }
         for (int step = start; step < end; step += n) {
             const uint8_t *at = next_steps(w, step, end, &n);
             panel_s8(at, x, step * 4, n, high, low);
         }
-        for (int i = 0; i < 4; i++)
-            sums[i] = vadd(sums[i], join(high[i], low[i]));
+        for (int i = 0; i < 64; i += WIDE) {
+            const vf sum = vadd(vmul(vload_int(high + i), vset(128.0f)), vload_int(low + i));
+            vstore(y + i, vadd(vload(y + i), sum));
+        }
     }
 }
 
@@ -221,44 +171,36 @@ static void byte_panel(walk *w, const digits *x, vf sums[4])
 static void byte_product(const crystal *c, const matrix *m, const float *x, float *y)
 {
     const digits q = quantize(c, x, m->cols);
-    const vf up = vset(q.size), offset = vset(m->type == S8 ? m->zero * total(x, m->cols) : 0.0f);
+    const float offset = m->type == S8 ? m->zero * total(x, m->cols) : 0.0f;
     float gathered[64];
     walk w;
     w.m = m, w.steps = steps_of(m);
-    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++) {
+    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++, y += 64) {
         const float *scales = (const float *)m->scales + w.panel * 64;
-        vf sums[4] = { vset(0.0f), vset(0.0f), vset(0.0f), vset(0.0f) };
-        byte_panel(&w, &q, sums);
+        byte_panel(&w, &q, y);
         if (m->type == S8R && !m->turned && !m->panels)
             scales = gather_scales(m, w.panel, gathered);
-        for (int i = 0; i < 4; i++) {
-            vf scaled = vmul(sums[i], up);
+        for (int i = 0; i < 64; i += WIDE) {
+            vf scaled = vmul(vload(y + i), vset(q.size));
             if (m->type == S8)
-                scaled = vadd(vmul(scaled, vset(m->scale)), offset);
+                scaled = vadd(vmul(scaled, vset(m->scale)), vset(offset));
             else if (!m->turned)
-                scaled = vmul(scaled, vload(scales + 16 * i));
-            vstore(y + w.panel * 64 + 16 * i, scaled);
+                scaled = vmul(scaled, vload(scales + i));
+            vstore(y + i, scaled);
         }
     }
 }
 
-/* Nibbles are unsigned, so no offset; every group of 32 columns has a scale and a minimum. */
-INLINE void add_group(
-    vf acc[4], const vi high[4], const vi low[4], const uint16_t *scale, const uint16_t *least, vf x)
-{
-    for (int i = 0; i < 4; i++) {
-        acc[i] = vadd(acc[i], vmul(join(high[i], low[i]), vload_f16(scale + 16 * i)));
-        acc[i] = vadd(acc[i], vmul(x, vload_f16(least + 16 * i)));
-    }
-}
-static void nibble_panel(walk *w, const digits *x, const float *sums, vf acc[4])
+/* Nibbles are unsigned, so no offset; every group of 32 columns has a scale and a minimum. Four
+   bits a weight deserve no more than the high digits of x. */
+static void nibble_panel(walk *w, const int8_t *x, const float *sums, float *y)
 {
     const matrix *m = w->m;
     const int groups = w->steps / 4;
     uint16_t scale_room[64], least_room[64];
+    int32_t dots[64];
+    memset(y, 0, 64 * sizeof *y);
     for (int g = 0; g < groups; g++) {
-        const vi none = vseti(0);
-        vi high[4] = { none, none, none, none }, low[4] = { none, none, none, none };
         const size_t at = ((size_t)w->panel * (size_t)groups + (size_t)g) * 64;
         const uint16_t *scale = (const uint16_t *)m->scales + at, *least = m->minima + at;
         const uint8_t *data = m->data + at * 16;
@@ -267,8 +209,11 @@ static void nibble_panel(walk *w, const digits *x, const float *sums, vf acc[4])
             least = gather_halves(m, m->minima, w->panel, g, least_room);
             data = gather(m, w->panel, g * 4, 4, w->room);
         }
-        panel_q4(data, x, g * GROUP, high, low);
-        add_group(acc, high, low, scale, least, vset(sums[g]));
+        panel_q4(data, x + g * GROUP, dots);
+        for (int i = 0; i < 64; i += WIDE) {
+            const vf sum = vadd(vload(y + i), vmul(vload_int(dots + i), vload_f16(scale + i)));
+            vstore(y + i, vadd(sum, vmul(vset(sums[g]), vload_f16(least + i))));
+        }
     }
 }
 static void nibble_product(const crystal *c, const matrix *m, const float *x, float *y)
@@ -279,14 +224,13 @@ static void nibble_product(const crystal *c, const matrix *m, const float *x, fl
     for (int g = 0; g < w.steps / 4; g++) {
         int32_t sum = 0;
         for (int i = g * GROUP; i < g * GROUP + GROUP; i++)
-            sum += 128 * q.high[i] + q.low[i];
+            sum += q.high[i];
         c->room.sums[g] = (float)sum;
     }
-    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++) {
-        vf acc[4] = { vset(0.0f), vset(0.0f), vset(0.0f), vset(0.0f) };
-        nibble_panel(&w, &q, c->room.sums, acc);
-        for (int i = 0; i < 4; i++)
-            vstore(y + w.panel * 64 + 16 * i, vmul(acc[i], vset(q.size)));
+    for (w.panel = 0; w.panel * 64 < m->rows; w.panel++, y += 64) {
+        nibble_panel(&w, q.high, c->room.sums, y);
+        for (int i = 0; i < 64; i += WIDE)
+            vstore(y + i, vmul(vload(y + i), vset(q.size * 128.0f)));
     }
 }
 
@@ -299,7 +243,7 @@ static void product(const crystal *c, const matrix *m, const float *x, float *y)
         float_product(m, x, y, DOT);
     else
         byte_product(c, m, x, y);
-    for (int i = 0; m->bias && i < m->rows; i += 16)
+    for (int i = 0; m->bias && i < m->rows; i += WIDE)
         vstore(y + i, vadd(vload(y + i), vload(m->bias + i)));
     for (int i = m->rows; i & 63; i++)
         y[i] = 0.0f;

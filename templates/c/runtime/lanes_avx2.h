@@ -22,11 +22,13 @@ INLINE vf vload_f16(const uint16_t *p)
     return pair(_mm256_cvtph_ps(half_load(p)), _mm256_cvtph_ps(half_load(p + 8)));
 }
 INLINE void vstore(float *p, vf a) { _mm256_storeu_ps(p, a.a); _mm256_storeu_ps(p + 8, a.b); }
-INLINE vi vseti(int32_t x)
-{
-    const vi y = { _mm256_set1_epi32(x), _mm256_set1_epi32(x) };
-    return y;
-}
+INLINE vf vfloat(vi a) { return pair(_mm256_cvtepi32_ps(a.a), _mm256_cvtepi32_ps(a.b)); }
+INLINE vi vload_i(const int32_t *p) { return (vi){ full_load(p), full_load(p + 8) }; }
+INLINE void vstore_i(int32_t *p, vi a) { 
+    _mm256_storeu_si256((__m256i *)(void *)p, a.a);
+    _mm256_storeu_si256((__m256i *)(void *)(p + 8), a.b);
+ }
+INLINE vf vload_int(const int32_t *p) { return vfloat(vload_i(p)); }
 INLINE vf vset(float x) { return pair(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
 INLINE vf vadd(vf a, vf b) { BOTH(add_ps); }
 INLINE vf vsub(vf a, vf b) { BOTH(sub_ps); }
@@ -48,7 +50,6 @@ INLINE vf vfirst(vf a, int n)
     return pair(_mm256_and_ps(a.a, _mm256_castsi256_ps(low)),
                 _mm256_and_ps(a.b, _mm256_castsi256_ps(high)));
 }
-INLINE vf vfloat(vi a) { return pair(_mm256_cvtepi32_ps(a.a), _mm256_cvtepi32_ps(a.b)); }
 INLINE __m256 power8(__m256 a)
 {
     const __m256i n = _mm256_add_epi32(_mm256_castps_si256(a), _mm256_set1_epi32(127));
@@ -59,7 +60,8 @@ INLINE void vdigits(int8_t *high, int8_t *low, vf a)
 {
     float lanes[16];
     vstore(lanes, a);
-    split_digits(high, low, lanes);
+    for (int i = 0; i < 16; i++)
+        split_digit(high + i, low + i, lanes[i]);
 }
 INLINE float vsum(vf a)
 {
@@ -91,18 +93,18 @@ INLINE __m256i four16(const int8_t *x)
     memcpy(&four, x, 4);
     return _mm256_cvtepi8_epi16(_mm_set1_epi32(four));
 }
-/* ``acc`` plus the sums of pairs of four accumulators, rows in order. */
-INLINE void add_pairs(vi *acc, __m256i a, __m256i b, __m256i c, __m256i d)
+/* sums [16] += the sums of pairs of four accumulators, rows in order. */
+INLINE void add_pairs(int32_t *sums, __m256i a, __m256i b, __m256i c, __m256i d)
 {
     const __m256i low = _mm256_permute4x64_epi64(_mm256_hadd_epi32(a, b), 0xd8);
     const __m256i high = _mm256_permute4x64_epi64(_mm256_hadd_epi32(c, d), 0xd8);
-    acc->a = _mm256_add_epi32(acc->a, low);
-    acc->b = _mm256_add_epi32(acc->b, high);
+    const vi old = vload_i(sums);
+    vstore_i(sums, (vi){ _mm256_add_epi32(old.a, low), _mm256_add_epi32(old.b, high) });
 }
 #define MADD(sum, bytes, x) _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_cvtepi8_epi16(bytes), x))
 
 /* Sixteen rows of a panel: a quarter of every step. */
-INLINE void strip_s8(const uint8_t *w, const int8_t *x, int steps, vi *acc)
+static void strip_s8(const uint8_t *w, const int8_t *x, int steps, int32_t *sums)
 {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     for (int s = 0; s < steps; s++, w += 256, x += 4) {
@@ -112,13 +114,14 @@ INLINE void strip_s8(const uint8_t *w, const int8_t *x, int steps, vi *acc)
         c = MADD(c, half_load(w + 32), four);
         d = MADD(d, half_load(w + 48), four);
     }
-    add_pairs(acc, a, b, c, d);
+    add_pairs(sums, a, b, c, d);
 }
-INLINE void panel_s8(const uint8_t *w, const digits *x, int at, int steps, vi high[4], vi low[4])
+static void panel_s8(
+    const uint8_t *w, const digits *x, int at, int steps, int32_t *high, int32_t *low)
 {
-    for (int part = 0; part < 4; part++) {
-        strip_s8(w + 64 * part, x->high + at, steps, high + part);
-        strip_s8(w + 64 * part, x->low + at, steps, low + part);
+    for (int i = 0; i < 64; i += 16) {
+        strip_s8(w + 4 * i, x->high + at, steps, high + i);
+        strip_s8(w + 4 * i, x->low + at, steps, low + i);
     }
 }
 INLINE __m256i nibbles(__m256i sum, const uint8_t *w, __m256i first, __m256i second)
@@ -127,7 +130,7 @@ INLINE __m256i nibbles(__m256i sum, const uint8_t *w, __m256i first, __m256i sec
     const __m256i some = MADD(sum, _mm_and_si128(both, low), first);
     return MADD(some, _mm_and_si128(_mm_srli_epi16(both, 4), low), second);
 }
-INLINE void strip_q4(const uint8_t *w, const int8_t *x, vi *acc)
+static void strip_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
 {
     __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
     for (int s = 0; s < 4; s++, w += 256, x += 8) {
@@ -137,12 +140,13 @@ INLINE void strip_q4(const uint8_t *w, const int8_t *x, vi *acc)
         c = nibbles(c, w + 32, first, second);
         d = nibbles(d, w + 48, first, second);
     }
-    add_pairs(acc, a, b, c, d);
+    add_pairs(sums, a, b, c, d);
 }
-INLINE void panel_q4(const uint8_t *w, const digits *x, int at, vi high[4], vi low[4])
+static void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
 {
-    for (int part = 0; part < 4; part++) {
-        strip_q4(w + 64 * part, x->high + at, high + part);
-        strip_q4(w + 64 * part, x->low + at, low + part);
-    }
+    memset(sums, 0, 64 * sizeof *sums);
+    for (int i = 0; i < 64; i += 16)
+        strip_q4(w + 4 * i, x, sums + i);
 }
+
+#include "sixteen.h"

@@ -19,7 +19,10 @@ INLINE vf vload_f16(const uint16_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 INLINE void vstore(float *p, vf a) { _mm512_storeu_ps(p, a); }
-INLINE vi vseti(int32_t x) { return _mm512_set1_epi32(x); }
+INLINE vf vfloat(vi a) { return _mm512_cvtepi32_ps(a); }
+INLINE vi vload_i(const int32_t *p) { return _mm512_loadu_si512(p); }
+INLINE void vstore_i(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
+INLINE vf vload_int(const int32_t *p) { return vfloat(vload_i(p)); }
 INLINE vf vset(float x) { return _mm512_set1_ps(x); }
 INLINE vf vadd(vf a, vf b) { return _mm512_add_ps(a, b); }
 INLINE vf vsub(vf a, vf b) { return _mm512_sub_ps(a, b); }
@@ -30,7 +33,6 @@ INLINE vf vmin(vf a, vf b) { return _mm512_min_ps(a, b); }
 INLINE vf vabs(vf a) { return _mm512_abs_ps(a); }
 INLINE vf vsqrt(vf a) { return _mm512_sqrt_ps(a); }
 INLINE vf vfirst(vf a, int n) { return _mm512_maskz_mov_ps((__mmask16)((1u << n) - 1u), a); }
-INLINE vf vfloat(vi a) { return _mm512_cvtepi32_ps(a); }
 INLINE vf vpower(vf a)
 {
     const __m512i n = _mm512_add_epi32(_mm512_castps_si512(a), _mm512_set1_epi32(127));
@@ -80,41 +82,42 @@ INLINE vi four(const int8_t *x)
     const vi w##i = plus128(w + 64 * i); \
     h##i = _mm512_dpbusd_epi32(h##i, w##i, high4); \
     l##i = _mm512_dpbusd_epi32(l##i, w##i, low4)
-INLINE void panel_s8(const uint8_t *w, const digits *x, int at, int steps, vi high[4], vi low[4])
+INLINE void panel_s8(
+    const uint8_t *w, const digits *x, int at, int steps, int32_t *high, int32_t *low)
 {
-    vi h0 = high[0], h1 = high[1], h2 = high[2], h3 = high[3];
-    vi l0 = low[0], l1 = low[1], l2 = low[2], l3 = low[3];
+    vi h0 = vload_i(high), h1 = vload_i(high + 16);
+    vi h2 = vload_i(high + 32), h3 = vload_i(high + 48);
+    vi l0 = vload_i(low), l1 = vload_i(low + 16), l2 = vload_i(low + 32), l3 = vload_i(low + 48);
     for (int s = 0; s < steps; s++, w += 256, at += 4) {
         const vi high4 = four(x->high + at), low4 = four(x->low + at);
-        prefetch_step(w);
         ADD_DOTS(0, w);
         ADD_DOTS(1, w);
         ADD_DOTS(2, w);
         ADD_DOTS(3, w);
     }
-    high[0] = h0, high[1] = h1, high[2] = h2, high[3] = h3;
-    low[0] = l0, low[1] = l1, low[2] = l2, low[3] = l3;
+    vstore_i(high, h0), vstore_i(high + 16, h1);
+    vstore_i(high + 32, h2), vstore_i(high + 48, h3);
+    vstore_i(low, l0), vstore_i(low + 16, l1);
+    vstore_i(low + 32, l2), vstore_i(low + 48, l3);
 }
 
-#define ADD_NIBBLES(i, w) \
-    const vi both##i = _mm512_loadu_si512(w + 64 * i), a##i = _mm512_and_si512(both##i, mask); \
-    const vi b##i = _mm512_and_si512(_mm512_srli_epi16(both##i, 4), mask); \
-    h##i = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(h##i, a##i, high4), b##i, high8); \
-    l##i = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(l##i, a##i, low4), b##i, low8)
-INLINE void panel_q4(const uint8_t *w, const digits *x, int at, vi high[4], vi low[4])
+INLINE vi nibbles(vi sum, const uint8_t *w, vi first, vi second)
 {
-    const vi mask = _mm512_set1_epi8(15);
-    vi h0 = high[0], h1 = high[1], h2 = high[2], h3 = high[3];
-    vi l0 = low[0], l1 = low[1], l2 = low[2], l3 = low[3];
-    for (int s = 0; s < 4; s++, w += 256, at += 8) {
-        const vi high4 = four(x->high + at), high8 = four(x->high + at + 4);
-        const vi low4 = four(x->low + at), low8 = four(x->low + at + 4);
-        prefetch_step(w);
-        ADD_NIBBLES(0, w);
-        ADD_NIBBLES(1, w);
-        ADD_NIBBLES(2, w);
-        ADD_NIBBLES(3, w);
-    }
-    high[0] = h0, high[1] = h1, high[2] = h2, high[3] = h3;
-    low[0] = l0, low[1] = l1, low[2] = l2, low[3] = l3;
+    const vi mask = _mm512_set1_epi8(15), both = _mm512_loadu_si512(w);
+    sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(both, mask), first);
+    return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask), second);
 }
+INLINE void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
+{
+    vi a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    for (int s = 0; s < 4; s++, w += 256, x += 8) {
+        const vi first = four(x), second = four(x + 4);
+        a = nibbles(a, w, first, second);
+        b = nibbles(b, w + 64, first, second);
+        c = nibbles(c, w + 128, first, second);
+        d = nibbles(d, w + 192, first, second);
+    }
+    vstore_i(sums, a), vstore_i(sums + 16, b), vstore_i(sums + 32, c), vstore_i(sums + 48, d);
+}
+
+#include "sixteen.h"

@@ -16,7 +16,10 @@ INLINE vf vload_f16(const uint16_t *p)
     return a;
 }
 INLINE void vstore(float *p, vf a) { FOUR vst1q_f32(p + 4 * i, a.v[i]); }
-INLINE vi vseti(int32_t x) { vi a; FOUR a.v[i] = vdupq_n_s32(x); return a; }
+INLINE vf vfloat(vi a) { vf b; FOUR b.v[i] = vcvtq_f32_s32(a.v[i]); return b; }
+INLINE vi vload_i(const int32_t *p) { vi a; FOUR a.v[i] = vld1q_s32(p + 4 * i); return a; }
+INLINE void vstore_i(int32_t *p, vi a) { FOUR vst1q_s32(p + 4 * i, a.v[i]); }
+INLINE vf vload_int(const int32_t *p) { return vfloat(vload_i(p)); }
 INLINE vf vset(float x) { vf a; FOUR a.v[i] = vdupq_n_f32(x); return a; }
 INLINE vf vadd(vf a, vf b) { FOUR a.v[i] = vaddq_f32(a.v[i], b.v[i]); return a; }
 INLINE vf vsub(vf a, vf b) { FOUR a.v[i] = vsubq_f32(a.v[i], b.v[i]); return a; }
@@ -27,7 +30,6 @@ INLINE vf vmax(vf a, vf b) { FOUR a.v[i] = top4(a.v[i], b.v[i]); return a; }
 INLINE vf vmin(vf a, vf b) { FOUR a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]); return a; }
 INLINE vf vabs(vf a) { FOUR a.v[i] = vabsq_f32(a.v[i]); return a; }
 INLINE vf vsqrt(vf a) { FOUR a.v[i] = vsqrtq_f32(a.v[i]); return a; }
-INLINE vf vfloat(vi a) { vf b; FOUR b.v[i] = vcvtq_f32_s32(a.v[i]); return b; }
 INLINE vf vfirst(vf a, int n)
 {
     float lanes[16];
@@ -46,7 +48,8 @@ INLINE void vdigits(int8_t *high, int8_t *low, vf a)
 {
     float lanes[16];
     vstore(lanes, a);
-    split_digits(high, low, lanes);
+    for (int i = 0; i < 16; i++)
+        split_digit(high + i, low + i, lanes[i]);
 }
 INLINE float vsum(vf a)
 {
@@ -87,25 +90,32 @@ INLINE int8x8_t four(const int8_t *x)
     memcpy(&word, x, 4);
     return vreinterpret_s8_s32(vdup_n_s32(word));
 }
-INLINE void panel_s8(const uint8_t *w, const digits *x, int at, int steps, vi high[4], vi low[4])
+static void panel_s8(
+    const uint8_t *w, const digits *x, int at, int steps, int32_t *high, int32_t *low)
 {
-    for (int s = 0; s < steps; s++, at += 4)
-        for (int i = 0; i < 16; i++, w += 16) {
-            const int8x16_t rows = vreinterpretq_s8_u8(vld1q_u8(w));
-            int32x4_t *h = high[i / 4].v + i % 4, *l = low[i / 4].v + i % 4;
-            *h = dot4(*h, rows, four(x->high + at));
-            *l = dot4(*l, rows, four(x->low + at));
+    for (int i = 0; i < 64; i += 4) {
+        int32x4_t h = vld1q_s32(high + i), l = vld1q_s32(low + i);
+        for (int s = 0; s < steps; s++) {
+            const int8x16_t rows = vreinterpretq_s8_u8(vld1q_u8(w + s * 256 + 4 * i));
+            h = dot4(h, rows, four(x->high + at + 4 * s));
+            l = dot4(l, rows, four(x->low + at + 4 * s));
         }
+        vst1q_s32(high + i, h);
+        vst1q_s32(low + i, l);
+    }
 }
-INLINE void panel_q4(const uint8_t *w, const digits *x, int at, vi high[4], vi low[4])
+static void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
 {
-    for (int s = 0; s < 4; s++, at += 8)
-        for (int i = 0; i < 16; i++, w += 16) {
-            const uint8x16_t both = vld1q_u8(w);
-            const int8x16_t a = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
-            const int8x16_t b = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
-            int32x4_t *h = high[i / 4].v + i % 4, *l = low[i / 4].v + i % 4;
-            *h = dot4(dot4(*h, a, four(x->high + at)), b, four(x->high + at + 4));
-            *l = dot4(dot4(*l, a, four(x->low + at)), b, four(x->low + at + 4));
+    for (int i = 0; i < 64; i += 4) {
+        int32x4_t sum = vdupq_n_s32(0);
+        for (int s = 0; s < 4; s++) {
+            const uint8x16_t both = vld1q_u8(w + s * 256 + 4 * i);
+            const int8x16_t low = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
+            const int8x16_t high = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
+            sum = dot4(dot4(sum, low, four(x + 8 * s)), high, four(x + 8 * s + 4));
         }
+        vst1q_s32(sums + i, sum);
+    }
 }
+
+#include "sixteen.h"

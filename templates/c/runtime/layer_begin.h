@@ -4,31 +4,21 @@
 
 #include <string.h>
 
+#if !defined(WIDE)
+#define WIDE 16
+#endif
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=off")
 #endif
-#if defined(LAYER_SCALAR) && defined(__GNUC__)
+#if WIDE == 1 && defined(__GNUC__)
 #define INLINE static inline __attribute__((unused))
 #elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline, unused))
 #else
 #define INLINE static inline
 #endif
-#if defined(__GNUC__)
-#define prefetch(p) __builtin_prefetch(p)
-#else
-#define prefetch(p) (void)(p)
-#endif
-
-enum { AHEAD = 8192 }; /* bytes: a matrix is a stream, and memory answers late */
-
-INLINE void prefetch_step(const uint8_t *w)
-{
-    for (int line = 0; line < 256; line += 64)
-        prefetch(w + AHEAD + line);
-}
 
 INLINE uint32_t bits_of(float x)
 {
@@ -68,13 +58,15 @@ typedef struct {
     int32_t sum_high[SPANS], sum_low[SPANS];
 } digits;
 
-/* Sixteen integers in the low bits of ``x``. */
-static inline void split_digits(int8_t *high, int8_t *low, const float *x)
+/* The integer in the low bits of ``x``. */
+INLINE void split_digit(int8_t *high, int8_t *low, float x)
 {
-    for (int i = 0; i < 16; i++) {
-        const int32_t n = (int32_t)(bits_of(x[i]) - (uint32_t)SHIFT_BITS);
-        const int32_t h = shift_right((int32_t)((uint32_t)n + 64u), 7);
-        high[i] = (int8_t)((h & 127) - (h & 128));
-        low[i] = (int8_t)((n & 127) - 2 * (n & 64));
-    }
+    const int32_t n = (int32_t)(bits_of(x) - (uint32_t)SHIFT_BITS);
+    const int32_t h = shift_right((int32_t)((uint32_t)n + 64u), 7);
+    *high = (int8_t)((h & 127) - (h & 128));
+    *low = (int8_t)((n & 127) - 2 * (n & 64));
 }
+
+enum { DOT, L1, SQUARES }; /* what a row of a matrix sums up: x w, |x - w|, w^2 */
+#define meet(sum, w, x, what) \
+    vadd(sum, what == L1 ? vabs(vsub(x, w)) : vmul(what == DOT ? x : w, w))

@@ -45,10 +45,15 @@ static float uniform(uint64_t *state)
 
 static int32_t first_largest(const crystal *c, const float *logits)
 {
-    const float top = c->layer->largest(logits, c->vocabulary);
-    for (int32_t i = 0; i < c->vocabulary; i++)
-        if (logits[i] == top)
-            return i;
+    const int32_t n = c->vocabulary;
+    const float top = c->layer->largest(logits, n);
+    for (int32_t i = 0; i < n; i += 64) {
+        const int32_t end = n - i < 64 ? n : i + 64;
+        if (!(c->layer->largest(logits + i, end - i) < top))
+            for (int32_t j = i; j < end; j++)
+                if (logits[j] == top)
+                    return j;
+    }
     return 0;
 }
 
