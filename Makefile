@@ -62,6 +62,18 @@ format: setup ## rewrite the sources in the house format
 fuzz: setup ## 10,000 random graphs, C against the oracle (long; COUNT=n, SEED=n)
 	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
 
+.PHONY: runtime
+runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
+
+RUNTIME := templates/c/runtime
+CC_SMALL := -std=c99 -Os -ffunction-sections -fno-asynchronous-unwind-tables
+LD_SMALL := -Wl,--gc-sections -Wl,-z,noseparate-code -s
+
+build/crystal_runtime: $(wildcard $(RUNTIME)/*.c $(RUNTIME)/*.h)
+	@mkdir -p build
+	@$(CC) $(CC_SMALL) $(RUNTIME)/*.c -o $@ $(LD_SMALL)
+	@echo "build/crystal_runtime: $$(stat -c %s $@) bytes"
+
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@$(BIN)/python -m benchmarks.speed

@@ -5,6 +5,8 @@
 #ifndef CRYSTAL_H
 #define CRYSTAL_H
 
+#include "crystal_names.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +28,9 @@ int32_t crystal_load(const void *bytes, size_t size, crystal **model);
 
 /* The same for a file: mapped where that can be done, else read. */
 int32_t crystal_open(const char *path, crystal **model);
+
+/* The same for the file inside a program that crystalc made with --target c; no other has it. */
+int32_t crystal_embedded(crystal **model);
 
 /* Frees the model, and the file that crystal_open took. NULL is allowed. */
 void crystal_free(crystal *model);

@@ -11,8 +11,18 @@
 enum { FINE = 0, REFUSED = 2, MACHINE = 3 }; /* exit codes; 1 is left for checks that fail */
 enum { MOST_TEXT = 1 << 26, MOST_TOKENS = 1 << 30 };
 
+#if defined(CRYSTAL_EMBEDDED)
+#define BEGIN "PROGRAM"
+#define MODEL_GIVEN 1
+#define open_model(path, model) ((void)(path), crystal_embedded(model))
+#else
+#define BEGIN "crystal_runtime MODEL"
+#define MODEL_GIVEN 0
+#define open_model crystal_open
+#endif
+
 static const char usage[] =
-    "crystal_runtime MODEL PROMPT [TOKENS] [TEMPERATURE] [OPTIONS]\n"
+    BEGIN " PROMPT [TOKENS] [TEMPERATURE] [OPTIONS]\n"
     "  PROMPT               text, or - to read it from standard input\n"
     "  TOKENS               how many to write (100)\n"
     "  TEMPERATURE          0 always takes the likeliest (0.8)\n"
@@ -22,8 +32,8 @@ static const char usage[] =
     "  --seed NUMBER        of the random numbers (0)\n"
     "  --layer NAME         scalar, avx2, avx512 or neon; all write the same text\n"
     "  --threads 1          there is only one\n"
-    "crystal_runtime MODEL --bench            time of a token, without any text\n"
-    "crystal_runtime MODEL --perplexity FILE  of a text in windows of the context\n";
+    BEGIN " --bench            time of a token, without any text\n"
+    BEGIN " --perplexity FILE  of a text in windows of the context\n";
 
 typedef struct {
     const char *model, *prompt, *perplexity, *layer;
@@ -110,7 +120,7 @@ static int take_place(options *o, int place, const char *text)
 
 static int parse(int count, char **words, options *o)
 {
-    int place = 0;
+    int place = MODEL_GIVEN;
     for (int i = 1; i < count; i++) {
         const char *word = words[i];
         if (!strcmp(word, "--bench"))
@@ -316,7 +326,8 @@ static int run_bench(crystal *m, double load)
 int main(int count, char **words)
 {
     options o = { 0 };
-    crystal *m;
+    crystal *m = NULL;
+    o.model = MODEL_GIVEN ? "the model" : NULL;
     o.tokens = 100;
     o.how.temperature = 0.8f;
     o.how.top_p = 1.0f;
@@ -327,7 +338,7 @@ int main(int count, char **words)
     if (code)
         return code;
     const double start = seconds();
-    const int32_t verdict = crystal_open(o.model, &m);
+    const int32_t verdict = open_model(o.model, &m);
     const double load = seconds() - start;
     if (verdict)
         return fail(verdict == CRYSTAL_NO_MEMORY ? MACHINE : REFUSED, o.model,
