@@ -59,8 +59,9 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs, C against the oracle (long; COUNT=n, SEED=n)
+fuzz: setup ## 10,000 random graphs, C against the oracle; 10^6 broken .crystal files (long; COUNT, SEED)
 	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
+	@cd hw_tests && ../$(BIN)/python -m fuzz_runtime --count $(or $(FILES),1000000) --keep ../build/fuzz
 
 .PHONY: runtime
 runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
