@@ -62,9 +62,25 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs against the oracle (long; TARGET=c|verilog, COUNT, SEED, START)
+fuzz: setup ## 10,000 random graphs or 10^6 broken .crystal files (long; TARGET=c|verilog|crystal, COUNT, SEED)
+ifeq ($(TARGET),crystal)
+	@cd hw_tests && ../$(BIN)/python -m fuzz_runtime --count $(or $(COUNT),1000000) --keep ../build/fuzz
+else
 	@$(BIN)/python -m hw_tests.fuzz --target $(or $(TARGET),c) --count $(or $(COUNT),10000) \
 		--seed $(or $(SEED),1) --start $(or $(START),0)
+endif
+
+.PHONY: runtime
+runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
+
+RUNTIME := templates/c/runtime
+CC_SMALL := -std=c99 -Os -ffunction-sections -fno-asynchronous-unwind-tables
+LD_SMALL := -Wl,--gc-sections -Wl,-z,noseparate-code -s
+
+build/crystal_runtime: $(wildcard $(RUNTIME)/*.c $(RUNTIME)/*.h)
+	@mkdir -p build
+	@$(CC) $(CC_SMALL) $(RUNTIME)/*.c -o $@ $(LD_SMALL)
+	@echo "build/crystal_runtime: $$(stat -c %s $@) bytes"
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

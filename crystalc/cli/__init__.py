@@ -18,6 +18,7 @@ from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
 from crystalc.cli.neuron import neuron
 from crystalc.cli.prove import prove
+from crystalc.cli.run import run_
 from crystalc.cli.spice import bom, montecarlo
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
@@ -99,6 +100,7 @@ cli.add_command(demo)
 cli.add_command(montecarlo)
 cli.add_command(bom)
 cli.add_command(prove)
+cli.add_command(run_)
 
 
 def main(args: list[str] | None = None) -> None:
