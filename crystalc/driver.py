@@ -33,7 +33,14 @@ from crystalc.pipeline import (
     run_passes,
     shaping_passes,
 )
-from crystalc.vectors import DEFAULT_COUNT, fixed_vectors, read_vectors, real_vectors, samples_of
+from crystalc.vectors import (
+    DEFAULT_COUNT,
+    fixed_vectors,
+    keep,
+    read_vectors,
+    real_vectors,
+    samples_of,
+)
 from crystalc.verify import check
 
 REPORT_SCHEMA = 1
@@ -192,6 +199,12 @@ def check_vectors(compiled: Compiled) -> NDArray[Any]:
     if not meaning.is_fixed:
         return real_vectors(compiled.samples, o.count)
     return fixed_vectors(meaning, quantize_inputs(meaning, compiled.samples), o.count)
+
+
+def keep_vectors(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> None:
+    """Keep the check's integers beside a fixed artefact, for whoever checks what is made of it."""
+    if compiled.meaning.is_fixed:
+        keep(out, vectors, interpret(compiled.meaning, vectors))
 
 
 def verify_build(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> Comparison:

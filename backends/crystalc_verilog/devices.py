@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from crystalc.diagnostics import refuse
 
 
 @dataclass(frozen=True)
 class Device:
-    """``passes``: Yosys commands, of which ``{top}`` and ``{dsp}`` are filled in; ``no_dsp``: the
-    flag that does without multipliers. ``resources``: (what it is called, pattern of cell types,
-    how many one cell is). ``levels``: types that count in the logic depth; ``through``: types that
-    a path goes through without counting. ``models``: Yosys's simulation models of the cells, and
-    ``defines`` that they need.
+    """``passes``: Yosys commands, of which ``{top}`` and ``{flags}`` are filled in; ``no_dsp``: the
+    flag that does without multipliers; ``no_hard``: the flags that do without every block that
+    has no open simulation model. ``resources``: (what it is called, pattern of cell types, how
+    many one cell is). ``levels``: types that count in the logic depth; ``through``: types that a
+    path goes through without counting. ``models``: files of Yosys with simulation models.
     """
 
     name: str
@@ -26,13 +26,11 @@ class Device:
     through: str
     models: Sequence[str]
     no_dsp: str = ""
-    defines: Sequence[str] = ()
-    helpers: Mapping[str, str] = field(default_factory=dict)
+    no_hard: str = ""
 
-    def script(self, top: str, dsp: bool) -> list[str]:
+    def script(self, top: str, flags: str) -> list[str]:
         """The passes for module ``top``."""
-        flag = "" if dsp or not self.no_dsp else f" {self.no_dsp}"
-        return [p.format(top=top, dsp=flag) for p in self.passes]
+        return [p.format(top=top, flags=f" {flags}" if flags else "") for p in self.passes]
 
     def count(self, cells: Mapping[str, int]) -> dict[str, int]:
         """Resources of so many cells by type."""
@@ -47,8 +45,9 @@ class Device:
 XCUP = Device(
     name="xcup",
     family="AMD UltraScale+",
-    passes=("synth_xilinx -family xcup -flatten -noiopad{dsp} -top {top}",),
+    passes=("synth_xilinx -family xcup -flatten -noiopad{flags} -top {top}",),
     no_dsp="-nodsp",
+    no_hard="-nodsp -nobram",
     resources=(
         ("LUT", r"LUT[1-6]", 1),
         ("FF", r"FD[RSCP]E(_1)?", 1),
@@ -80,14 +79,14 @@ ICE40 = Device(
     levels=r"SB_LUT4",
     through=r"SB_CARRY",
     models=("ice40/cells_sim.v",),
-    defines=("NO_ICE40_DEFAULT_ASSIGNMENTS",),
 )
 
 ECP5 = Device(
     name="ecp5",
     family="Lattice ECP5",
-    passes=("synth_ecp5{dsp} -top {top}",),
+    passes=("synth_ecp5{flags} -top {top}",),
     no_dsp="-nodsp",
+    no_hard="-nodsp",
     resources=(
         ("LUT", r"LUT4", 1),
         ("LUT", r"CCU2C", 2),
@@ -100,7 +99,7 @@ ECP5 = Device(
     ),
     levels=r"LUT4|TRELLIS_DPR16X4|MULT18X18D",
     through=r"CCU2C|PFUMX|L6MUX21",
-    models=("ecp5/cells_sim.v",),
+    models=("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh", "ecp5/cells_sim.v"),
 )
 
 GENERIC = Device(

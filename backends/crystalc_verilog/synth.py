@@ -82,6 +82,7 @@ def synthesise(
     *,
     use: Engine | None = None,
     dsp: bool = True,
+    hard: bool = True,
     folder: Path | None = None,
     frozen_only: bool = False,
     extra: Sequence[str] = (),
@@ -89,14 +90,22 @@ def synthesise(
     """Run the device's script on NAME.v of ``build`` and count.
 
     ``folder`` keeps script.ys, yosys.log, netlist.v and netlist.json (default: a temporary one).
-    ``frozen_only``: with the registers of active neurons stuck at 0. ``extra``: file names in
-    ``folder`` to be read too. Raises ToolError.
+    ``dsp``: multipliers may be DSP blocks; ``hard`` False: no block without an open simulation
+    model. ``frozen_only``: with the registers of active neurons stuck at 0. ``extra``: files
+    in ``folder`` to be read too. Raises ToolError.
     """
     check_name(name)
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
             return synthesise(
-                build, name, target, use=use, dsp=dsp, folder=Path(place), frozen_only=frozen_only
+                build,
+                name,
+                target,
+                use=use,
+                dsp=dsp,
+                hard=hard,
+                folder=Path(place),
+                frozen_only=frozen_only,
             )
     aim = device(target) if isinstance(target, str) else target
     yosys = use or engine()
@@ -104,7 +113,8 @@ def synthesise(
     sources = ["crystal_cells.v", f"{name}.v"]
     for source in sources:
         _copy(build / source, folder / source)
-    script = _script(aim, name, [*sources, *extra], dsp, frozen_only)
+    flags = "" if dsp and hard else aim.no_dsp if hard else aim.no_hard
+    script = _script(aim, name, [*sources, *extra], flags, frozen_only)
     start = time.perf_counter()
     yosys.run(script, folder)
     seconds = time.perf_counter() - start
@@ -131,14 +141,14 @@ def _copy(source: Path, to: Path) -> None:
 
 
 def _script(
-    aim: Device, top: str, sources: Sequence[str], dsp: bool, frozen_only: bool
+    aim: Device, top: str, sources: Sequence[str], flags: str, frozen_only: bool
 ) -> list[str]:
     """Nothing in it comes from a model: file names are ours and ``top`` is an identifier."""
     forget = [f"hierarchy -top {top}", "proc", *FORGET_ACTIVE] if frozen_only else []
     return [
         f"read_verilog -defer {' '.join(sources)}",
         *forget,
-        *aim.script(top, dsp),
+        *aim.script(top, flags),
         f"write_verilog -noattr {NETLIST}",
         "write_json netlist.json",
         "tee -q -o stat.json stat -json",

@@ -14,6 +14,7 @@ from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.inspect import inspect
+from crystalc.cli.synth import synth
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
     EXIT_INPUT_REFUSED,
@@ -86,6 +87,7 @@ cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
 cli.add_command(demo)
+cli.add_command(synth)
 
 
 def main(args: list[str] | None = None) -> None:
