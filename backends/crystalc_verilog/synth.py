@@ -85,14 +85,14 @@ def synthesise(
     hard: bool = True,
     folder: Path | None = None,
     frozen_only: bool = False,
-    extra: Sequence[str] = (),
+    wrapped: str = "",
 ) -> Counts:
     """Run the device's script on NAME.v of ``build`` and count.
 
     ``folder`` keeps script.ys, yosys.log, netlist.v and netlist.json (default: a temporary one).
     ``dsp``: multipliers may be DSP blocks; ``hard`` False: no block without an open simulation
-    model. ``frozen_only``: with the registers of active neurons stuck at 0. ``extra``: files
-    in ``folder`` to be read too. Raises ToolError.
+    model. ``frozen_only``: with the registers of active neurons stuck at 0. ``wrapped``:
+    the top is NAME_WRAPPED, which is in ``folder``. Raises ToolError.
     """
     check_name(name)
     if folder is None:
@@ -113,12 +113,14 @@ def synthesise(
     sources = ["crystal_cells.v", f"{name}.v"]
     for source in sources:
         _copy(build / source, folder / source)
+    top = f"{name}_{wrapped}" if wrapped else name
+    sources += [f"{top}.v"] if wrapped else []
     flags = "" if dsp and hard else aim.no_dsp if hard else aim.no_hard
-    script = _script(aim, name, [*sources, *extra], flags, frozen_only)
+    script = _script(aim, top, sources, flags, frozen_only)
     start = time.perf_counter()
     yosys.run(script, folder)
     seconds = time.perf_counter() - start
-    cells = _cells((folder / "stat.json").read_text(encoding="utf-8"), name)
+    cells = _cells((folder / "stat.json").read_text(encoding="utf-8"), top)
     return Counts(
         device=aim.name,
         engine=yosys.name,
@@ -128,7 +130,7 @@ def synthesise(
         dsp=dsp,
         resources=aim.count(cells),
         cells=cells,
-        depth=logic_depth((folder / "netlist.json").read_text(encoding="utf-8"), name, aim),
+        depth=logic_depth((folder / "netlist.json").read_text(encoding="utf-8"), top, aim),
         seconds=round(seconds, 1),
     )
 
@@ -149,6 +151,7 @@ def _script(
         f"read_verilog -defer {' '.join(sources)}",
         *forget,
         *aim.script(top, flags),
+        "delete t:$scopeinfo",
         f"write_verilog -noattr {NETLIST}",
         "write_json netlist.json",
         "tee -q -o stat.json stat -json",
@@ -156,12 +159,12 @@ def _script(
 
 
 def _cells(text: str, top: str) -> dict[str, int]:
-    """Cells by type in what ``stat -json`` wrote; bookkeeping cells left out."""
+    """Cells by type in what ``stat -json`` wrote."""
     try:
         found = json.loads(text[text.index("{") :])["modules"][f"\\{top}"]["num_cells_by_type"]
     except (ValueError, KeyError) as error:
         raise ToolError("Yosys's stat -json does not read", details=text[:400]) from error
-    return {str(k): int(v) for k, v in found.items() if k != "$scopeinfo"}
+    return {str(k): int(v) for k, v in found.items()}
 
 
 def difference(whole: Counts, part: Counts) -> Counts:
