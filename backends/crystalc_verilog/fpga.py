@@ -91,8 +91,9 @@ class Placed:
     used: Mapping[str, tuple[int, int]]
     fmax: float
     wanted: float
+    file: str
     bitstream: int
-    checked: Comparison | None
+    checked: Comparison
 
     def to_dict(self) -> dict[str, Any]:
         """``fpga.json``."""
@@ -118,11 +119,11 @@ def place_and_route(
     facts = design_of(build)
     name = facts["top"]
     write_tree(folder, serial.files(facts))
-    checked = simulate_serial(build, facts, folder, check) if check else None
+    checked = simulate_serial(build, facts, folder, check)
     with progress(f"{use.name} {use.version} for {on.name}", folder / "yosys.log"):
         counts = synthesise(build, name, on.aim, use=use, folder=folder, wrapped="serial")
-    words = ("--json", "netlist.json", "--report", "place.json", "--freq", f"{freq:g}")
-    words = (*words, "--timing-allow-fail", "--seed", "1", "--log", "place.log")
+    words = ["--json", "netlist.json", "--report", "place.json", "--freq", f"{freq:g}"]
+    words += ["--timing-allow-fail", "--seed", "1", "--log", "place.log"]
     (folder / "place.json").unlink(missing_ok=True)
     with progress(f"{on.place[0]} for {on.name}", folder / "place.log"):
         _run([*placer, *words], folder)
@@ -136,6 +137,7 @@ def place_and_route(
         used=_used(report),
         fmax=min((c["achieved"] for c in report["fmax"].values()), default=0.0),
         wanted=freq,
+        file=on.bitstream,
         bitstream=(folder / on.bitstream).stat().st_size,
         checked=checked,
     )

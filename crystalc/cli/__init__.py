@@ -13,6 +13,7 @@ from crystalc import __version__
 from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
+from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
 from crystalc.cli.synth import synth
 from crystalc.cli.train import train
@@ -88,6 +89,7 @@ cli.add_command(inspect)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(synth)
+cli.add_command(fpga)
 
 
 def main(args: list[str] | None = None) -> None:
