@@ -36,8 +36,7 @@ class Module:
 @dataclass(frozen=True)
 class Design:
     """A whole artefact. ``beats``: into how many parts a vector is cut at input and output;
-    ``parts``: files of the primitives it needs; ``first_only``: the latency is that of a vector
-    that meets an idle design.
+    ``parts``: files of the primitives it needs; ``area``: features of an estimate (area.py).
     """
 
     graph: Graph
@@ -49,6 +48,7 @@ class Design:
     modules: Sequence[str]
     parts: Sequence[str]
     cells: Mapping[str, int]
+    area: Mapping[str, int]
 
     @property
     def ends(self) -> tuple[tuple[int, FixedType], tuple[int, FixedType]]:
@@ -205,6 +205,7 @@ def _facts(design: Design) -> dict[str, Any]:
         "address_bits": address_bits(design.states),
         "data_bits": _data_bits(design.states),
         "cells": design.cells,
+        "area": dict(sorted((k, v) for k, v in design.area.items() if v)),
     }
 
 

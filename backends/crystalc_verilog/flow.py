@@ -15,6 +15,7 @@ from crystalc.diagnostics import refuse
 from crystalc.vectors import kept
 from crystalc_verilog.devices import Device
 from crystalc_verilog.engine import Engine
+from crystalc_verilog.estimate import estimate
 from crystalc_verilog.netlist import lacking, simulate_netlist
 from crystalc_verilog.progress import progress
 from crystalc_verilog.synth import Counts, design_of, difference, synthesise
@@ -44,11 +45,13 @@ class Budget:
 @dataclass(frozen=True)
 class Synthesis:
     """``frozen``: the part that stays when the registers of active neurons are stuck at 0, None
-    where all neurons are frozen. ``checked``: the netlist against the oracle, ``of`` that netlist.
+    where all neurons are frozen. ``estimates``: by resource, before synthesis. ``checked``: the
+    netlist against the oracle, ``of`` that netlist.
     """
 
     whole: Counts
     frozen: Counts | None
+    estimates: Mapping[str, int]
     checked: Comparison | None
     of: Counts | None
 
@@ -62,6 +65,7 @@ class Synthesis:
         parts = {"frozen": self.frozen, "active": self.active}
         return {
             **self.whole.to_dict(),
+            "estimates": dict(self.estimates),
             "parts": {k: dict(v.resources) for k, v in parts.items() if v},
             "check": self.checked.to_dict() if self.checked else None,
             "checked_netlist": self.of.to_dict() if self.of else None,
@@ -82,15 +86,18 @@ def run_synthesis(
     frozen = None
     if facts["state"]:
         frozen = _run(build, name, aim, use, folder / "frozen", dsp=dsp, frozen_only=True)
+    guesses = estimate(facts["area"], aim.name) if dsp else {}
+    counts = {k: v.count for k, v in guesses.items()}
     if vectors is None:
-        return Synthesis(whole, frozen, None, None)
+        return Synthesis(whole, frozen, counts, None, None)
     of = whole
     if lacking(use, aim, whole.cells):
         folder = folder / "check"
         of = _run(build, name, aim, use, folder, hard=False)
     x, wanted = vectors
     got = simulate_netlist(build, facts, folder, use, aim, of.cells, x)
-    return Synthesis(whole, frozen, judge(wanted, got, np.zeros(wanted.shape)), of)
+    judged = judge(wanted, got, np.zeros(wanted.shape))
+    return Synthesis(whole, frozen, counts, judged, of)
 
 
 def _run(build: Path, name: str, aim: Device, use: Engine, folder: Path, **how: bool) -> Counts:

@@ -13,6 +13,7 @@ from crystalc import __version__
 from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
+from crystalc.cli.estimate import estimate
 from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
 from crystalc.cli.synth import synth
@@ -89,6 +90,7 @@ cli.add_command(inspect)
 cli.add_command(doctor)
 cli.add_command(demo)
 cli.add_command(synth)
+cli.add_command(estimate)
 cli.add_command(fpga)
 
 

@@ -147,7 +147,7 @@ class Recorder:
 def _options(given: dict[str, Any]) -> Options:
     from crystalc.driver import Options
 
-    backend = dict(_pair(text) for text in given["options"])
+    backend = dict(pair(text) for text in given["options"])
     if given["name"] is not None:
         backend["prefix"] = given["name"]
     return Options(
@@ -162,7 +162,8 @@ def _options(given: dict[str, Any]) -> Options:
     )
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """KEY=VALUE as a pair. Raises CompileError."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise refuse(f"-O {text} is not KEY=VALUE")

@@ -60,22 +60,34 @@ def synth(ctx: click.Context, /, build: Path, device: str, **given: Any) -> None
     ctx.exit(EXIT_OK if good else EXIT_CHECK_FAILED)
 
 
+def _compared(guess: int | None, count: int) -> tuple[str, str]:
+    """The estimate, and by how much it is off."""
+    if guess is None:
+        return "", ""
+    return f"{guess:,}", f"{guess / count - 1:+.1%}" if count else ""
+
+
 def _print(done: Synthesis) -> None:
     from rich.console import Console
     from rich.table import Table
 
     whole = done.whole
-    table = Table(title=f"{whole.device} by {whole.engine} {whole.version}, {whole.library}")
+    table = Table()
     table.add_column("resource")
     parts = [("measured", whole), ("frozen part", done.frozen), ("active part", done.active)]
     shown = [(name, counts) for name, counts in parts if counts]
     for name, _ in shown:
         table.add_column(name, justify="right")
+    table.add_column("estimate", justify="right")
+    table.add_column("error", justify="right")
+    gap = [""] * (len(shown) - 1)
     for key in whole.resources:
-        table.add_row(key, *(f"{counts.resources[key]:,}" for _, counts in shown))
-    table.add_row("cells", f"{whole.total:,}")
-    table.add_row("depth", f"{whole.depth}")
+        columns = [f"{counts.resources[key]:,}" for _, counts in shown]
+        table.add_row(key, *columns, *_compared(done.estimates.get(key), whole.resources[key]))
+    table.add_row("cells", f"{whole.total:,}", *gap, "", "")
+    table.add_row("LUTs in a row", f"{whole.depth}", *gap, "", "")
     Console().print(table)
+    click.echo(f"engine  {whole.engine} {whole.version}, {whole.library}")
     click.echo("script  " + "; ".join(whole.script))
     if done.frozen:
         click.echo(
