@@ -192,6 +192,7 @@ def fit(rows: Sequence[Mapping[str, Any]], device: str, resource: str) -> dict[s
     names, prior = list(expected), np.array(list(expected.values()))
     found = [r for r in rows if r["resources"][resource]]
     area = np.array([[r["area"].get(n, 0) for n in names] for r in found], dtype=float)
+    area = area.reshape(len(found), len(names))
     counts = np.array([r["resources"][resource] for r in found], dtype=float)
     held = np.sqrt(STIFF)
     matrix = np.vstack([area * prior / counts[:, None], held * np.eye(len(names))])

@@ -61,6 +61,8 @@ def _areas(area: dict[str, int], devices: tuple[str, ...]) -> None:
                 f"no figures for {arch_of(area)} designs on '{name}'",
                 hint="python -m benchmarks.estimate --measure --fit finds them",
             )
+    if not any(known.values()):
+        click.echo(f"area      no figures for {arch_of(area)} designs")
     for name, found in known.items():
         if found is None or (devices and name not in devices):
             continue
