@@ -18,6 +18,9 @@ SMALL_PRODUCT = 9
 
 LUT_INPUTS = (4, 6)
 
+BLOCK = 4096
+"""A table of so many bits that a register addresses becomes block memory where there is some."""
+
 Features = Counter[str]
 
 
@@ -26,13 +29,18 @@ def features(lowered: Lowered, schedule: Schedule) -> Features:
     circuit = lowered.circuit
     entries = {number: table for table, number in circuit.tables.items()}
     total: Features = Counter()
+    held = _held_indices(lowered, schedule)
     for c in live_cells(lowered):
         cell = circuit.cells[c]
         if cell.kind == "table":
-            total += table_features(entries[cell.params[0]], cell.type.width)
+            words, width = entries[cell.params[0]], cell.type.width
+            block = cell.args[0] in held and len(words) * width >= BLOCK
+            total += (
+                Counter(block_bits=len(words) * width) if block else table_features(words, width)
+            )
         elif cell.kind in RULES:
             total += RULES[cell.kind](circuit, cell)
-    total["index_bits"] = sum(circuit.cells[i].type.width for i in _held_indices(lowered, schedule))
+    total["index_bits"] = sum(circuit.cells[i].type.width for i in held)
     total["register_bits"] = sum(circuit.cells[c].type.width for r in schedule.ranks for c in r)
     total["ranks"] = len(schedule.ranks)
     total["state_bits"] = sum(s.words * s.type.width for s in lowered.states)

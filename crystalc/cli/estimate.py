@@ -34,10 +34,12 @@ def estimate(model: Path, target: str, devices: tuple[str, ...], **given: Any) -
     compiled = compile_checkpoint(read_checkpoint(model), options)
     top = getattr(compiled.backend, "prefix", "crystal")
     facts = json.loads(compiled.files[PurePosixPath(f"{top}.json")])
+    areas = _areas(facts["area"], devices)
     cells = ", ".join(f"{n:,} {kind}" for kind, n in facts["cells"].items())
     click.echo(f"latency   {facts['latency']} clocks, a vector every {facts['interval']}")
     click.echo(f"cells     {cells}")
-    _areas(facts["area"], devices)
+    for line in areas:
+        click.echo(line)
 
 
 def _backend(given: dict[str, Any]) -> dict[str, str]:
@@ -48,7 +50,7 @@ def _backend(given: dict[str, Any]) -> dict[str, str]:
     return {**made, **{k: str(v) for k, v in flags.items() if v is not None}}
 
 
-def _areas(area: dict[str, int], devices: tuple[str, ...]) -> None:
+def _areas(area: dict[str, int], devices: tuple[str, ...]) -> list[str]:
     """Two lines for each device that figures are known of."""
     from crystalc_verilog.devices import DEVICES, device
     from crystalc_verilog.estimate import arch_of, figures, kind
@@ -61,15 +63,15 @@ def _areas(area: dict[str, int], devices: tuple[str, ...]) -> None:
                 f"no figures for {arch_of(area)} designs on '{name}'",
                 hint="python -m benchmarks.estimate --measure --fit finds them",
             )
-    if not any(known.values()):
-        click.echo(f"area      no figures for {arch_of(area)} designs")
+    lines = []
     for name, found in known.items():
         if found is None or (devices and name not in devices):
             continue
         guesses = area_of(area, name).items()
         text = ", ".join(f"{e.count:,} {k} (+-{e.error:.0%})" for k, e in guesses)
-        click.echo(f"{name:9} {text}")
-        click.echo(
+        lines += [
+            f"{name:9} {text}",
             f"          +-: the largest error on {found.designs} designs measured with "
-            f"{found.yosys}, each estimated without itself"
-        )
+            f"{found.yosys}, each estimated without itself",
+        ]
+    return lines or [f"area      no figures for {arch_of(area)} designs"]
