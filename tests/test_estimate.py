@@ -60,10 +60,13 @@ def test_what_a_table_needs(entries: list[int], leaves: int, choices: int) -> No
     assert (found["table_leaves6"], found["table_choices6"]) == (leaves, choices)
 
 
-def test_a_rom_counts_blocks() -> None:
-    found = rom_features([k % 7 for k in range(300)], 36)
-    assert (found["rom_blocks18k"], found["rom_blocks4k"]) == (1, 3 * 2)
-    assert found["rom_bits"] == 300 * 36
+def test_a_large_rom_is_block_memory_and_a_small_one_is_not() -> None:
+    assert rom_features([k % 7 for k in range(300)], 36) == Counter(
+        block_bits=300 * 36, block_outputs=36
+    )
+    assert rom_features([k % 2 for k in range(64)], 1) == table_features(
+        [k % 2 for k in range(64)], 1
+    )
 
 
 @pytest.mark.parametrize("arch", ["parallel", "folded"])

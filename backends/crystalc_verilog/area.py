@@ -56,7 +56,7 @@ def _held_indices(lowered: Lowered, schedule: Schedule) -> set[int]:
     return {i for c, i in pairs if cells[i].kind == "input" or stage[i] < stage[c]}
 
 
-def table_features(entries: Sequence[int], width: int, name: str = "table") -> Features:
+def table_features(entries: Sequence[int], width: int) -> Features:
     """Distinct functions of 4 (6) inputs in each bit of a table, and the choices between them."""
     total: Features = Counter()
     index = max(1, (len(entries) - 1).bit_length())
@@ -66,8 +66,8 @@ def table_features(entries: Sequence[int], width: int, name: str = "table") -> F
         for bit in range(width):
             column = tuple(v >> bit & 1 for v in padded)
             leaves, choices = _decomposed(column, size)
-            total[f"{name}_leaves{inputs}"] += leaves
-            total[f"{name}_choices{inputs}"] += choices
+            total[f"table_leaves{inputs}"] += leaves
+            total[f"table_choices{inputs}"] += choices
     return total
 
 
@@ -175,15 +175,10 @@ def product_features(
 
 
 def rom_features(words: Sequence[int], width: int) -> Features:
-    """A clocked ROM: its bits, its outputs, and what its contents take in look-up tables."""
-    index = _log(len(words))
-    blocks = Counter(
-        rom_bits=len(words) * width,
-        rom_outputs=width,
-        rom_blocks4k=-(-width // 16) * -(-(1 << index) // 256),
-        rom_blocks18k=-(-width // 36) * -(-(1 << index) // 512),
-    )
-    return blocks + table_features(words, width, "rom")
+    """A clocked ROM: block memory, or look-up tables where it is small."""
+    if len(words) * width < BLOCK:
+        return table_features(words, width)
+    return Counter(block_bits=len(words) * width, block_outputs=width)
 
 
 def _product(count: int, a: int, b: int) -> Features:
