@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -48,7 +48,7 @@ class Design:
     modules: Sequence[str]
     parts: Sequence[str]
     cells: Mapping[str, int]
-    area: Mapping[str, int]
+    area: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[tuple[int, FixedType], tuple[int, FixedType]]:

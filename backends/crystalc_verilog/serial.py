@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc import __version__
 from crystalc.render import render, source
 from crystalc_verilog.files import PATIENCE, Context
 
+HEAD = (
+    f"// made by crystalc {__version__}; do not edit\n\n"
+    "`default_nettype none\n// verilator lint_off DECLFILENAME\n"
+)
 Facts = Mapping[str, Any]
 
 
@@ -52,7 +57,8 @@ def files(facts: Facts) -> dict[PurePosixPath, str]:
     """NAME_serial.v, with its primitives; NAME_bytes.v and its testbench, for simulation."""
     serial, name = wrapper(facts), facts["top"]
     parts = [source("verilog/gather.v"), source("verilog/scatter.v")]
-    design = "\n".join([*parts, render("verilog/serial.v.j2", serial)])
+    wrapped = render("verilog/serial.v.j2", serial)
+    design = "\n".join([HEAD, *parts, wrapped, "`default_nettype wire\n"])
     return {
         PurePosixPath(f"{name}_serial.v"): design,
         PurePosixPath(f"{name}_bytes.v"): render("verilog/serial_sim.v.j2", serial),
