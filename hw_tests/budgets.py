@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalc.driver import Options, check_vectors, compile_checkpoint, keep_vectors, write
+from crystalc.driver import Options, check_vectors, compile_checkpoint, keep_oracle, write
 from crystalc_verilog.devices import device
 from crystalc_verilog.engine import engine
 from crystalc_verilog.flow import Synthesis, run_synthesis
@@ -39,7 +39,7 @@ def emit(place: Path, options: Mapping[str, str], frozen: float = 1.0) -> None:
     wanted = Options("verilog", arithmetic="fixed", width=5, count=200, backend=options)
     made = compile_checkpoint(model, wanted)
     write(made, place)
-    keep_vectors(made, place, check_vectors(made))
+    keep_oracle(made, place, check_vectors(made))
 
 
 def synthesised(place: Path, name: str) -> Synthesis:

@@ -83,6 +83,7 @@ def _testbench(facts: Facts, serial: Serial) -> Context:
         data_bits=0,
         latency=0,
         interval=2,
+        buses=(),
         patience=PATIENCE + 4 * (facts["latency"] + facts["interval"] + clocks),
     )
 

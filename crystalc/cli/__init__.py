@@ -10,12 +10,16 @@ from typing import Any
 import click
 
 from crystalc import __version__
+from crystalc.cli.check import check
 from crystalc.cli.compile import compile_
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
 from crystalc.cli.estimate import estimate
 from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
+from crystalc.cli.neuron import neuron
+from crystalc.cli.prove import prove
+from crystalc.cli.spice import bom, montecarlo
 from crystalc.cli.synth import synth
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
@@ -85,6 +89,8 @@ def cli() -> None:
 
 
 cli.add_command(compile_)
+cli.add_command(check)
+cli.add_command(neuron)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
@@ -92,6 +98,9 @@ cli.add_command(demo)
 cli.add_command(synth)
 cli.add_command(estimate)
 cli.add_command(fpga)
+cli.add_command(montecarlo)
+cli.add_command(bom)
+cli.add_command(prove)
 
 
 def main(args: list[str] | None = None) -> None:

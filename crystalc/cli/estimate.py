@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from crystalc.cli.target_options import given_options
 from crystalc.diagnostics import refuse
 
 
@@ -21,7 +22,10 @@ from crystalc.diagnostics import refuse
 @click.option("--levels-per-stage", type=int, help="Adders in a row between two registers.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of the target.")
 @click.option("--device", "devices", multiple=True, help="Default: each one with known figures.")
-def estimate(model: Path, target: str, devices: tuple[str, ...], **given: Any) -> None:
+@click.pass_context
+def estimate(
+    ctx: click.Context, /, model: Path, target: str, devices: tuple[str, ...], **given: Any
+) -> None:
     """Say what MODEL will take in hardware, before any synthesis, and how far off that may be."""
     from crystalc.driver import Options, compile_checkpoint
     from crystalc.frontend import read_checkpoint
@@ -29,7 +33,7 @@ def estimate(model: Path, target: str, devices: tuple[str, ...], **given: Any) -
     if target != "verilog":
         raise refuse(f"no estimate for target '{target}'", hint="--target verilog")
     options = Options(
-        target, "fixed", given["width"], argmax=given["argmax"], backend=_backend(given)
+        target, "fixed", given["width"], argmax=given["argmax"], backend=_backend(ctx, given)
     )
     compiled = compile_checkpoint(read_checkpoint(model), options)
     top = getattr(compiled.backend, "prefix", "crystal")
@@ -42,10 +46,8 @@ def estimate(model: Path, target: str, devices: tuple[str, ...], **given: Any) -
         click.echo(line)
 
 
-def _backend(given: dict[str, Any]) -> dict[str, str]:
-    from crystalc.cli.compile import pair
-
-    made = dict(pair(text) for text in given["options"])
+def _backend(ctx: click.Context, given: dict[str, Any]) -> dict[str, str]:
+    made = given_options(ctx, given["options"])
     flags = {k: given[k] for k in ("arch", "lanes", "levels_per_stage")}
     return {**made, **{k: str(v) for k, v in flags.items() if v is not None}}
 
