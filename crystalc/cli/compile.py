@@ -99,6 +99,7 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
         vectors = driver.check_vectors(compiled)
         driver.write(compiled, out)
         driver.keep_vectors(compiled, out, vectors)
+        driver.keep_oracle(compiled, out, vectors)
     if given["save_temps"]:
         recorder.save(out / "ir")
     click.echo(recorder.dump(given["dump_after"]), nl=False)
