@@ -57,7 +57,6 @@ class _Folding:
         self.states = states_of(made.graph)
         data = max((s.type.width for s in self.states), default=0)
         self.bus = Bus({s.node: s for s in self.states}, address_bits(self.states), data)
-        self.words: Words = words(made, self.bus)
         self.lanes = made.lanes
         self.modules: list[str] = []
         self.parts: list[str] = ["lane.v"]
@@ -65,6 +64,7 @@ class _Folding:
         self.store_type = self.stored_type()
         heads = [w.head for w in made.works if w.head]
         self.sum = hull([v for h in heads for v in (h.low, h.high)])
+        self.words: Words = words(made, self.bus, self.sum.width)
         self.term = hull([v for h in heads for v in h.term])
         self.delay = 0
 
@@ -318,7 +318,7 @@ class _Folding:
         return out
 
     def starts(self, bits: int) -> list[str]:
-        """What each sum starts with: by group and lane, one a clock."""
+        """What each sum starts with: by group and lane, one a clock. A lane adds 1 a step."""
         made, lanes, wide = self.made, self.lanes, self.sum.width
         shift = bits if lanes > 1 else 0
         entries = [0] * ((len(made.groups)) << shift)
@@ -327,7 +327,7 @@ class _Folding:
             if k and head:
                 mine = head.bias[g.output : g.output + lanes]
                 for p, v in enumerate(mine):
-                    entries[(k << shift) + p] = int(v)
+                    entries[(k << shift) + p] = int(v) - g.steps
         lines = []
         if lanes > 1:
             lines += [
@@ -337,6 +337,8 @@ class _Folding:
                 "    finish <= begin_lane;",
                 "end",
             ]
+        if self.words.shared:
+            return [*lines, *self.starts_beside(entries, wide)]
         if not any(entries):
             return [*lines, f"wire [{wide - 1}:0] start = {wide}'d0;"]
         made_table = table(f"{self.name}_starts", entries, wide, "<=")
@@ -351,6 +353,60 @@ class _Folding:
             f"wire [{wide - 1}:0] start;",
             f"{self.name}_starts starts (clk, advance, {which}, start);",
         ]
+
+    def starts_beside(self, entries: list[int], wide: int) -> list[str]:
+        """Starts from the second port of the weights. Where a word is narrower than a start, it
+        comes in pieces, in turn, during the group before.
+        """
+        made, word, bits = self.made, self.words.width * self.lanes, self.made.group_bits
+        pieces = -(-wide // word)
+        turn = index_bits(pieces) if pieces > 1 else 0
+        if pieces > 1:
+            entries = [*entries[1:], 0]
+        mask = (1 << word) - 1
+        flat = [
+            (v & ((1 << wide) - 1)) >> (k * word) & mask
+            for v in entries
+            for k in range(1 << turn)
+        ]
+        region = 1 << index_bits(len(flat))
+        base, full = self.words.place_of_starts(region)
+        self.modules.append(self.words.beside(self.name, [*flat, *[0] * (region - len(flat))]))
+        low = index_bits(region)
+        if pieces > 1:
+            which = f"{{g_1, a[{turn - 1}:0]}}"
+            have = bits + turn
+        else:
+            which, have = ("{g, begin_lane}", bits + index_bits(self.lanes)) if self.lanes > 1 else ("g", bits)
+        lines = [f"wire [{have - 1}:0] start_index = {which};"]
+        if have > low:
+            lines.append(f"wire unused_start_index = &{{1'b0, start_index[{have - 1}:{low}]}};")
+        part = f"start_index[{low - 1}:0]" if have > low else "start_index"
+        more = full - min(have, low)
+        head = f"{{{literal(base >> min(have, low), more)}, " if more else "{"
+        key = self.words.key_bits
+        index = f"{{{full - key}'d0, key}}" if full > key else "key"
+        lines += [
+            f"wire [{word - 1}:0] piece;",
+            f"{self.name}_weights weights (clk, advance, {index}, {head}{part}}}, w, piece);",
+        ]
+        if pieces == 1:
+            rest = f"wire unused_piece = &{{1'b0, piece[{word - 1}:{wide}]}};" if word > wide else ""
+            return [*lines, *([rest] if rest else []), f"wire [{wide - 1}:0] start = piece[{wide - 1}:0];"]
+        lines += [
+            f"reg [{bits - 1}:0] g_1;",
+            f"reg [{turn - 1}:0] turn;",
+            f"reg [{pieces * word - 1}:0] pieces;",
+            f"wire [{wide - 1}:0] start = pieces[{wide - 1}:0];",
+            "always @(posedge clk)",
+            "    if (restart) g_1 <= 0;",
+            "    else if (advance) g_1 <= g;",
+            "always @(posedge clk) if (advance) begin",
+            f"    turn <= a[{turn - 1}:0];",
+        ]
+        for k in range(pieces):
+            lines.append(f"    if (turn == {turn}'d{k}) pieces[{(k + 1) * word - 1}:{k * word}] <= piece;")
+        return [*lines, "end"]
 
     def lane_parameters(self) -> list[int]:
         """Of crystal_lane."""

@@ -123,6 +123,24 @@ def ram(name: str, words: Sequence[int], width: int) -> str:
     return render("verilog/ram.v.j2", made)
 
 
+@dataclass(frozen=True)
+class Rom:
+    """A memory that is read at two places at once."""
+
+    name: str
+    index_bits: int
+    width: int
+    words: int
+    lines: Sequence[str]
+
+
+def rom(name: str, words: Sequence[int], width: int) -> str:
+    """A clocked memory of ``words`` with two ports to read."""
+    bits = index_bits(len(words))
+    made = Rom(name, bits, width, 1 << bits, _initial(words, width, 1 << bits))
+    return render("verilog/two.v.j2", made)
+
+
 def store(name: str, state: State, first: int, bus: Bus, clocked: bool) -> str:
     """The memory of an active constant that is read by the low bits of an element's address, and
     within a row (of a table) by more.

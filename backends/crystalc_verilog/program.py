@@ -7,8 +7,7 @@ another, and one element a clock goes on. Words of weights are skewed in the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,11 +15,14 @@ import numpy as np
 from crystalc.ir import Graph, Op
 from crystalc_verilog.element import Segment, index_bits, segment
 from crystalc_verilog.head import Head, head
-from crystalc_verilog.passes import Integers, Pass, elem, passes, unfit
+from crystalc_verilog.passes import Integers, Pass, elem, final, passes, unfit
 from crystalc_verilog.schedule import Schedule, schedule
 
 FILL = 3
 """Steps from reading the last number of a sum to having lane 0's sum."""
+
+LEAST = 4
+"""Steps that one lane needs to read what a sum starts with in pieces."""
 
 PRESQUARE_LANES = 4
 """Up to so many lanes add x^2 on their own; more share one sum of squares."""
@@ -155,7 +157,6 @@ def program(graph: Graph, lanes: int, levels: int) -> Program:
         works.append(_work(graph, made, lanes, levels, total, address))
         address[made.target] = total
         total += made.size
-    works = _aligned(works)
     return _timed(graph, lanes, works, total)
 
 
@@ -170,6 +171,7 @@ def _work(
     columns = [address[i] - read + k for i, n in parts for k in range(n)]
     top = head(graph, made, lanes <= PRESQUARE_LANES) if product else None
     chain = _chain(graph, made, top, at)
+    _check_sides(graph, made, chain)
     plans = [schedule(s.lowered, levels) for s in chain if isinstance(s, Segment)]
     divisions = frozenset(
         u.node for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV
@@ -177,6 +179,24 @@ def _work(
     count = max(columns) + 1
     columns_, plans_ = tuple(columns), tuple(plans)
     return Work(made, top, at, read, count, columns_, tuple(chain), plans_, divisions)
+
+
+def _check_sides(graph: Graph, made: Pass, chain: list[Segment | Unit]) -> None:
+    """One sum of squares, of the vector at hand; one least element; division at the very end."""
+    ports = {p for item in chain if isinstance(item, Segment) for p in item.ports}
+    squares, least = graph.find(Op.SUMSQ), graph.find(Op.MIN)
+    mine = made.product.parts if made.product else ()
+    if "square" in ports:
+        other = [i for i in squares if [graph[i].inputs[0]] != [j for j, _ in mine]]
+        if other:
+            raise unfit(graph[other[0]])
+    if "least" in ports and len(least) > 1:
+        raise unfit(graph[least[1]])
+    divisions = [u for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV]
+    if divisions and (made.target != final(graph) or len(divisions) > 1):
+        raise unfit(graph[divisions[0].node])
+    if divisions and chain[-2] is not divisions[0]:
+        raise unfit(graph[divisions[0].node])
 
 
 def _chain(graph: Graph, made: Pass, top: Head | None, at: int) -> list[Segment | Unit]:
@@ -193,15 +213,11 @@ def _chain(graph: Graph, made: Pass, top: Head | None, at: int) -> list[Segment 
     return [*found, segment(graph, made.target, start, source, made.size, at)]
 
 
-def _aligned(works: Sequence[Work]) -> list[Work]:
-    return list(works)
-
-
 def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
     latency = max(w.latency for w in works)
     inputs = int(graph.input.type.shape[0])
     ready = {k: k + latency + 1 for k in range(inputs)}
-    groups = [Group(-1, 0, works[0].read, latency + 1, 0, 0)]
+    groups = [Group(-1, 0, works[0].read, max(latency + 1, LEAST // lanes), 0, 0)]
     for q, work in enumerate(works):
         begin = groups[-1].last + 1
         wait = max(0, max(ready[work.read + k] - k for k in range(work.count)) - begin)
@@ -213,7 +229,7 @@ def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
             done = []
             for output in range(0, work.made.size, lanes):
                 begin = groups[-1].last + 1
-                steps = max(work.count, lanes + 2) + wait
+                steps = max(work.count, lanes + 2, 2 * LEAST // lanes) + wait
                 groups.append(Group(q, output, work.read - wait, steps, wait, begin))
                 after = groups[-1].last + FILL + int(lanes > 1)
                 done += [after + p for p in range(min(lanes, work.made.size - output))]
@@ -221,7 +237,3 @@ def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
         ready |= {work.address + k: t + latency + 1 for k, t in enumerate(done)}
     return Program(graph, lanes, tuple(works), tuple(groups), latency, done[-1] + latency, total)
 
-
-def with_lanes(made: Program, lanes: int) -> Program:
-    """The same program for another count of lanes."""
-    return replace(made, lanes=lanes)

@@ -10,10 +10,14 @@ import numpy as np
 from crystalc.ranges import smallest_type
 from crystalc.render import render
 from crystalc_verilog.element import index_bits
-from crystalc_verilog.parts import Bus, ram
+from crystalc_verilog.parts import Bus, ram, rom
 from crystalc_verilog.passes import Integers, elem
 from crystalc_verilog.program import Program
 from crystalc_verilog.wires import table
+
+
+PORT = 36
+"""Bits of a word up to which a block of memory has a second port."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Words:
     (lane, word, how far shifted left).
     """
 
+    start_width: int
     key: str
     key_bits: int
     width: int
@@ -37,16 +42,40 @@ class Words:
         """Bits of all words."""
         return int(self.grid.size) * self.width
 
+    @property
+    def shared(self) -> bool:
+        """Is there room beside the weights, at a second port, for what the sums start with?"""
+        lanes = self.grid.shape[1]
+        word = self.width * lanes
+        return not self.routes and word <= PORT and (lanes == 1 or word >= self.start_width)
+
+    def place_of_starts(self, region: int) -> tuple[int, int]:
+        """The first word of a region of so many words behind the weights, and wires of all."""
+        base = -(-len(self.grid) // region) * region
+        return base, index_bits(base + region)
+
+    def beside(self, name: str, starts: Sequence[int]) -> str:
+        """The memory of weights and, behind them, ``starts`` (a power of two of words)."""
+        lanes = self.grid.shape[1]
+        base, _ = self.place_of_starts(len(starts))
+        weights = [*self.packed(), *[0] * (base - len(self.grid))]
+        return rom(f"{name}_weights", [*weights, *starts], lanes * self.width)
+
+    def packed(self) -> list[int]:
+        """One integer a word, lane 0 lowest."""
+        mask = (1 << self.width) - 1
+        return [
+            sum((int(v) & mask) << (p * self.width) for p, v in enumerate(row))
+            for row in self.grid
+        ]
+
     def modules(self, name: str) -> list[str]:
         """The ROM, or the ROMs that say where a written number belongs."""
+        if self.shared:
+            return []
         if not self.routes:
-            mask = (1 << self.width) - 1
-            entries = [
-                sum((int(v) & mask) << (p * self.width) for p, v in enumerate(row))
-                for row in self.grid
-            ]
             wide = self.width * self.grid.shape[1]
-            made = table(f"{name}_weights", entries, wide, "<=")
+            made = table(f"{name}_weights", self.packed(), wide, "<=")
             return [render("verilog/rom.v.j2", made)]
         lanes = self.grid.shape[1]
         rows = 1 << self.key_bits
@@ -73,6 +102,8 @@ class Words:
                 f"    if (restart) t <= 0; else if (advance) t <= t + {bits}'d1;",
             ]
         lines.append(f"wire [{bits - 1}:0] key = {self.key};")
+        if self.shared:
+            return lines
         if not self.routes:
             need = max(1, (len(self.grid) - 1).bit_length())
             which = f"key[{need - 1}:0]" if need < bits else "key"
@@ -128,7 +159,7 @@ class Words:
         return f"{{{head}{low}{tail}}}"
 
 
-def words(made: Program, bus: Bus) -> Words:
+def words(made: Program, bus: Bus, start_width: int) -> Words:
     """The words of ``made``, addressed by group and step where that wastes no memory."""
     weight, node, place = made.weights()
     lifts = {
@@ -153,7 +184,7 @@ def words(made: Program, bus: Bus) -> Words:
                 grid[at, p] = row[p]
             if owners[p] >= 0:
                 routes[int(owners[p])][int(spots[p])] = (p, at)
-    return Words(key, bits, width, grid, bus, counter, routes, lifts)
+    return Words(start_width, key, bits, width, grid, bus, counter, routes, lifts)
 
 
 def _keys(made: Program, weight: Integers, node: Integers) -> tuple[Sequence[int], str, int, bool]:

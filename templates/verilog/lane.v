@@ -1,4 +1,4 @@
-// One lane: sum <= (first ? start : sum) + term, where the term of one step before is x * w; with
+// One lane: sum <= (first ? start : sum) + term + 1, where the term of one step before is x * w; with
 // pre x * (w +- (x << BETA)); with gap |(x << LEFT) - w| (GAP 1) or its square (GAP 2); 0 where
 // counts is 0. PRE: 1 plus, 2 minus, 0 none. W: bits, S: signed. WT bits hold every term.
 module crystal_lane #(
@@ -47,9 +47,10 @@ module crystal_lane #(
     endgenerate
     wire [WSUM-1:0] wide = $signed(product);
     /* verilator lint_on WIDTH */
+    // The 1 is the price of a subtraction, whose operands no tool swaps: one look-up table a bit.
     wire unused_apart = &{1'b0, apart};
     always @(posedge clk) if (advance) begin
         product <= counts ? term : {WT{1'b0}};
-        sum <= wide + (first ? start : sum);
+        sum <= wide - (first ? ~start : ~sum);
     end
 endmodule
