@@ -231,7 +231,8 @@ class _Form:
         return low, np.maximum.reduce(terms)
 
     def clip(self, x: Integers) -> Integers:
-        return np.minimum(np.maximum(x, self.low), self.high)
+        clipped: Integers = np.minimum(np.maximum(x, self.low), self.high)
+        return clipped
 
 
 def term(mode: str, x: Any, w: Any, beta: int) -> Any:

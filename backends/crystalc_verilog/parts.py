@@ -10,7 +10,7 @@ from crystalc_verilog.circuit import Cell
 from crystalc_verilog.element import Segment, index_bits
 from crystalc_verilog.lower import State
 from crystalc_verilog.schedule import Schedule
-from crystalc_verilog.wires import Wires, literal
+from crystalc_verilog.wires import Wires, literal, wrapped
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ class PartWires(Wires):
                 break
         return [*out, f"assign y = {self.extended(self.lowered.outputs[0], self.last)};"]
 
+    def cell(self, c: int) -> list[str]:
+        """A table of single bits is a sum of cases: tools build worse from a ``case``."""
+        cell = self.circuit.cells[c]
+        if cell.kind != "table" or cell.type.width > 1:
+            return super().cell(c)
+        entries = next(e for e, n in self.circuit.tables.items() if n == cell.params[0])
+        wanted = int(2 * sum(entries) <= len(entries))
+        index = self.read(cell.args[0], self.schedule.stage[c])
+        bits = self.width(cell.args[0])
+        cases = [f"{index} == {bits}'d{k}" for k, v in enumerate(entries) if v == wanted]
+        line = f"wire v{c:04d} = {'' if wanted else '~'}|"
+        return wrapped(line, cases, ";")
+
     def rank(self, r: int) -> list[str]:
         cells = self.schedule.ranks[r]
         if not cells:
@@ -125,7 +138,7 @@ def ram(name: str, words: Sequence[int], width: int) -> str:
 
 @dataclass(frozen=True)
 class Rom:
-    """A memory that is read at two places at once."""
+    """A memory that is only read."""
 
     name: str
     index_bits: int
@@ -134,11 +147,11 @@ class Rom:
     lines: Sequence[str]
 
 
-def rom(name: str, words: Sequence[int], width: int) -> str:
-    """A clocked memory of ``words`` with two ports to read."""
+def rom(name: str, words: Sequence[int], width: int, ports: int = 2) -> str:
+    """A clocked memory of ``words`` with two ports to read, or a block of it with one."""
     bits = index_bits(len(words))
     made = Rom(name, bits, width, 1 << bits, _initial(words, width, 1 << bits))
-    return render("verilog/two.v.j2", made)
+    return render("verilog/two.v.j2" if ports == 2 else "verilog/block.v.j2", made)
 
 
 def store(name: str, state: State, first: int, bus: Bus, clocked: bool) -> str:

@@ -236,4 +236,3 @@ def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
                 wait = 0
         ready |= {work.address + k: t + latency + 1 for k, t in enumerate(done)}
     return Program(graph, lanes, tuple(works), tuple(groups), latency, done[-1] + latency, total)
-

@@ -1,4 +1,4 @@
-"""The weights of a folded design: one word a step, in a ROM, or in memories where some are active."""
+"""The weights of a folded design: a word a step, in a ROM, or in memories if some are active."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from crystalc_verilog.parts import Bus, ram, rom
 from crystalc_verilog.passes import Integers, elem
 from crystalc_verilog.program import Program
 from crystalc_verilog.wires import table
-
 
 PORT = 36
 """Bits of a word up to which a block of memory has a second port."""
@@ -65,8 +64,7 @@ class Words:
         """One integer a word, lane 0 lowest."""
         mask = (1 << self.width) - 1
         return [
-            sum((int(v) & mask) << (p * self.width) for p, v in enumerate(row))
-            for row in self.grid
+            sum((int(v) & mask) << (p * self.width) for p, v in enumerate(row)) for row in self.grid
         ]
 
     def modules(self, name: str) -> list[str]:
@@ -117,6 +115,7 @@ class Words:
         lines = [
             f"reg [{self.bus.data_bits - 1}:0] written;",
             "always @(posedge clk) written <= cfg_data;",
+            "wire unused_written = &{1'b0, written};",
         ]
         hits, places, values = [], f"{wide}'d0", f"{self.width}'d0"
         for node, found in self.routes.items():
@@ -154,7 +153,8 @@ class Words:
         kind, lift = self.bus.states[node].type, self.lifts[node]
         low = f"written[{kind.width - 1}:0]" if kind.width < self.bus.data_bits else "written"
         more = self.width - kind.width - lift
-        head = f"{{{more}{{{'written[%d]' % (kind.width - 1) if kind.signed else chr(49) + chr(39) + 'b0'}}}}}, " if more else ""
+        top = f"written[{kind.width - 1}]" if kind.signed else "1'b0"
+        head = f"{{{more}{{{top}}}}}, " if more else ""
         tail = f", {lift}'d0" if lift else ""
         return f"{{{head}{low}{tail}}}"
 
@@ -177,7 +177,9 @@ def words(made: Program, bus: Bus, start_width: int) -> Words:
     width = smallest_type(low, high, 0).width
     keys, key, bits, counter = _keys(made, weight, node)
     grid = np.zeros((max(keys) + 1, made.lanes), dtype=object)
-    routes: dict[int, list[tuple[int, int]]] = {n: [(0, 0)] * len(bus.states[n].initial) for n in lifts}
+    routes: dict[int, list[tuple[int, int]]] = {
+        n: [(0, 0)] * len(bus.states[n].initial) for n in lifts
+    }
     for at, row, owners, spots in zip(keys, weight, node, place, strict=True):
         for p in range(made.lanes):
             if row[p] or owners[p] >= 0:

@@ -26,15 +26,20 @@ module crystal_lane #(
     reg [WT-1:0] product;
     /* verilator lint_off WIDTH */
     generate
-        if (PRE == 0) assign beside = w;
-        else begin : squares
+        if (PRE == 0) begin : squares
+            assign beside = w;
+        end else begin : squares
             wire signed [WS-1:0] own = pre ? (number <<< BETA) : 0;
             assign beside = (PRE == 1) ? w + own : w - own;
         end
-        if (GAP == 0) assign apart = 1'b0;
-        else assign apart = (number <<< LEFT) - w;
-        if (GAP == 0) assign term = number * beside;
-        else if (GAP == 1) begin : differences
+        if (GAP == 0) begin : gaps
+            assign apart = 1'b0;
+        end else begin : gaps
+            assign apart = (number <<< LEFT) - w;
+        end
+        if (GAP == 0) begin : differences
+            assign term = number * beside;
+        end else if (GAP == 1) begin : differences
             wire signed [WT-1:0] whole = number * beside;
             wire signed [WT-1:0] magnitude = apart[WD-1] ? -apart : apart;
             assign term = gap ? magnitude : whole;
