@@ -40,3 +40,14 @@ def extended(value: str, kind: FixedType, width: int) -> str:
     if not kind.signed:
         return f"{{{more}'d0, {value}}}"
     return f"{{{{{more}{{{value}[{kind.width - 1}]}}}}, {value}}}"
+
+
+def chosen(items: Sequence[str], index: str, bit: int) -> str:
+    """items[index] as a tree of choices by the bits of ``index`` from ``bit`` down."""
+    if len(items) == 1:
+        return items[0]
+    half = 1 << bit
+    if len(items) <= half:
+        return chosen(items, index, bit - 1)
+    low, high = (chosen(part, index, bit - 1) for part in (items[:half], items[half:]))
+    return f"({index}[{bit}] ? {high} : {low})"

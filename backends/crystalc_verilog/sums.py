@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from crystalc.ir import Op
 from crystalc.render import render
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.front import Front
 from crystalc_verilog.parts import rom
 from crystalc_verilog.passes import elem, unfit
-from crystalc_verilog.phrases import pushed
+from crystalc_verilog.phrases import chosen, pushed
 from crystalc_verilog.wires import literal, table
 
 BLOCK = 1024
 """Bits of what sums start with from which on they take a block of memory."""
+
+
+def wrapped_choice(lanes: int, wide: int, bits: int) -> list[str]:
+    """The sum of lane ``finish``."""
+    items = [f"sums[{(p + 1) * wide - 1}:{p * wide}]" for p in range(lanes)]
+    text = f"sum <= {chosen(items, 'finish', bits - 1)};"
+    return textwrap.wrap(
+        text,
+        88,
+        initial_indent="        ",
+        subsequent_indent="            ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 class Sums(Front):
@@ -62,7 +78,7 @@ class Sums(Front):
                 "    else if (advance) begin",
                 f"        scan <= d2 | (scan & finish != {bits}'d{lanes - 1});",
                 f"        summed <= scan & {valid};",
-                f"        sum <= sums[finish*{wide} +: {wide}];",
+                *wrapped_choice(lanes, wide, bits),
                 "    end",
             ]
         lines.append("wire unused_sum = &{1'b0, sum};")
