@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import string
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc import __version__, tools
-from crystalc.backend import Backend, Exact, Files, create, illegal
+from crystalc.backend import (
+    Agreement,
+    Backend,
+    Electrical,
+    Exact,
+    Files,
+    Within,
+    create,
+    illegal,
+)
 from crystalc.check import Comparison, compare
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import CompileError
@@ -194,6 +204,15 @@ def check_vectors(compiled: Compiled) -> NDArray[Any]:
     return fixed_vectors(meaning, quantize_inputs(meaning, compiled.samples), o.count)
 
 
+def keep_vectors(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> None:
+    """Circuits are studied after they are made: their inputs [n, I] stay as ``vectors.npy``."""
+    if not isinstance(compiled.backend.capabilities.float_agreement, Electrical):
+        return
+    buffer = io.BytesIO()
+    np.save(buffer, vectors.astype(np.float32))
+    write_atomic(out / "vectors.npy", buffer.getvalue())
+
+
 def verify_build(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> Comparison:
     """Build and run the artefact in ``out`` and compare it with the oracle. Raises ToolError."""
     return compare(compiled.meaning, compiled.shaped, compiled.backend, out, vectors)
@@ -226,7 +245,7 @@ def report(
         "width": o.width if o.arithmetic == "fixed" else None,
         "weights": "fixed" if o.arithmetic == "fixed" else o.weights,
         "model": describe(checkpoint),
-        "agreement": "exact" if isinstance(agreement, Exact) else f"within f{agreement.bits}",
+        "agreement": agreement_text(agreement),
         "checked": comparison is not None,
         **(comparison.to_dict() if comparison else {"ok": None}),
         "input_type": str(compiled.meaning.input.type.elem),
@@ -240,6 +259,16 @@ def report(
         "files": {str(k): _size(v) for k, v in compiled.files.items()},
         "tools": _tool_versions(compiled.backend),
     }
+
+
+def agreement_text(agreement: Agreement) -> str:
+    """What a backend promises, in a word or two."""
+    if isinstance(agreement, Within):
+        return f"within f{agreement.bits}"
+    if isinstance(agreement, Exact):
+        return "exact"
+    limits = f"{agreement.absolute:g} V + {agreement.share:.3g} of the range"
+    return f"within {limits}, {agreement.decisions:.1%} of the decisions"
 
 
 def _size(content: str | bytes) -> int:
