@@ -28,6 +28,10 @@ MODELS: list[Any] = [
     ({"kernel": "gauss", "normalized": True}, {}),
     ({"frozen": 1.0, "projection": True}, {"arch": "folded", "lanes": "3"}),
     ({"frozen": 1.0, "kernel": "laplace", "metric": "l1"}, {"arch": "folded"}),
+    ({"activation": "relu", "head": True}, {"arch": "folded", "lanes": "1"}),
+    ({"kernel": "gauss", "normalized": True}, {"arch": "folded", "lanes": "4"}),
+    ({"frozen": 1.0, "normalized": True, "kernel": "laplace"}, {"arch": "folded"}),
+    ({"kernel": "laplace", "metric": "l1", "projection": True}, {"arch": "folded", "lanes": "16"}),
 ]
 
 
