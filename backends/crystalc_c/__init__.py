@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,10 +44,16 @@ class CBackend:
     )
 
     prefix: str = "crystal"
-    layout: str = "simd"
-    constants: str = "auto"
-    compiler: str = ""
-    cflags: str = ""
+    layout: str = field(
+        default="simd", metadata={"help": "simd (default) or compact, for microcontrollers."}
+    )
+    constants: str = field(
+        default="auto", metadata={"help": "auto (default), hex, incbin or string."}
+    )
+    compiler: str = field(default="", metadata={"help": "Default $CC, cc, gcc or clang."})
+    cflags: str = field(
+        default="", metadata={"help": "Instead of -std=c99 -O3 -march=native, with the check."}
+    )
 
     def __post_init__(self) -> None:
         check_name(self.prefix)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalc.cli import compile_crystal
+from crystalc.cli.target_options import TargetCommand, given_options
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from crystalc.ir import Graph
 
 
-@click.command("compile")
+@click.command("compile", cls=TargetCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", help="One of crystalc --list-targets.")
 @click.option(
@@ -73,14 +74,15 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     """Compile MODEL for a target, build the artefact and check it against the oracle."""
     _require_target(given)
     if given["target"] == compile_crystal.TARGET:
-        compile_crystal.compile_crystal(model, output, given, dict(map(_pair, given["options"])))
+        own = given_options(ctx, given["options"])
+        compile_crystal.compile_crystal(model, output, given, own)
         ctx.exit(EXIT_OK)
     given["arithmetic"] = given["arithmetic"] or _native(given["target"])
     _refuse_contradictions(given)
     from crystalc import driver
     from crystalc.frontend import read_checkpoint
 
-    options = _options(given)
+    options = _options(given, given_options(ctx, given["options"]))
     recorder = _recorder(options, given)
     out = output or Path("build") / options.target
     with recorder.phase("read"):
@@ -89,6 +91,7 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
         compiled = driver.compile_checkpoint(checkpoint, options, [recorder])
         vectors = driver.check_vectors(compiled)
         driver.write(compiled, out)
+        driver.keep_vectors(compiled, out, vectors)
     if given["save_temps"]:
         recorder.save(out / "ir")
     click.echo(recorder.dump(given["dump_after"]), nl=False)
@@ -164,10 +167,9 @@ class Recorder:
             write_atomic(folder / f"{k:02d}-{name}.ir", str(graph))
 
 
-def _options(given: dict[str, Any]) -> Options:
+def _options(given: dict[str, Any], backend: dict[str, str]) -> Options:
     from crystalc.driver import Options
 
-    backend = dict(_pair(text) for text in given["options"])
     if given["name"] is not None:
         backend["prefix"] = given["name"]
     return Options(
@@ -180,13 +182,6 @@ def _options(given: dict[str, Any]) -> Options:
         count=given["count"],
         backend=backend,
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise refuse(f"-O {text} is not KEY=VALUE")
-    return key, value
 
 
 def _recorder(options: Options, given: dict[str, Any]) -> Recorder:
