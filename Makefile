@@ -108,6 +108,7 @@ bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
+	@$(BIN)/python -m benchmarks.language
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build
