@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from c_models import need
 from click.testing import CliRunner
-from crystalc_c.build import run
-from crystalc_c.runtime import PROGRAM_FLAGS, language_files, program, sources
 from runtime_library import Sampler, running, small_program
 
 from crystalc.cli import cli
 from crystalc.container import write
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
+from crystalc_c.build import run
+from crystalc_c.runtime import PROGRAM_FLAGS, language_files, program, sources
 from tests.language_models import random_model, tiny_config, torch_logits
 
 MOST_BYTES = 64 * 1024
@@ -146,7 +146,8 @@ def test_crystalc_run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     need("gcc")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "crystalc", "run", model, "abc", "-n", "20", "-t", "0"], capture_output=True
+        [sys.executable, "-m", "crystalc", "run", model, "abc", "-n", "20", "-t", "0"],
+        capture_output=True,
     )
     assert (done.returncode, done.stdout) == (0, say(model, "abc", 20, 0).stdout)
     assert len(list((tmp_path / "crystalc").iterdir())) == 1
