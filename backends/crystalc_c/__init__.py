@@ -14,8 +14,10 @@ from crystalc.ir import Graph
 from crystalc_c import floats, integers
 from crystalc_c.build import COMPILERS, execute
 from crystalc_c.files import write
+from crystalc_c.language import execute_language
 from crystalc_c.names import check_name
 from crystalc_c.plan import Plan
+from crystalc_c.runtime import language_files
 
 CHOICES = {
     "layout": ("simd", "compact"),
@@ -68,6 +70,15 @@ class CBackend:
         plan = Plan(graph, simd=self.layout == "simd")
         (integers if graph.is_fixed else floats).lower(plan)
         return write(plan, self.prefix, header, self.constants)
+
+    def emit_language(self, container: bytes, header: str) -> Files:
+        """A language model, as the bytes of a ``.crystal`` file, inside the C runtime."""
+        constants = "string" if self.constants == "string" else "incbin"
+        return language_files(container, self.prefix, header, constants)
+
+    def execute_language(self, build: Path, ids: NDArray[Any]) -> NDArray[Any]:
+        """Logits [B, T, V] for token ids [B, T]. Raises ToolError."""
+        return execute_language(build, self.prefix, self.compiler, self.cflags, ids)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of the compiled harness. Raises ToolError."""

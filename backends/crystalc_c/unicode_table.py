@@ -1,6 +1,6 @@
 """Letters and numbers of Unicode for the C tokeniser: ``python -m crystalc_c.unicode_table``.
 
-A list of run lengths, outside and inside in turn, from code 0 on: one byte below 128, else two bytes
+A list of run lengths, outside and inside in turn, from code 0 on: one byte below 128, else two
 (seven bits with the top bit set, then eight). Runs too long for that are split by an empty one.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
@@ -39,8 +39,7 @@ class Module:
 @dataclass(frozen=True)
 class Design:
     """A whole artefact. ``beats``: into how many parts a vector is cut at input and output;
-    ``parts``: files of the primitives it needs; ``first_only``: the latency is that of a vector
-    that meets an idle design.
+    ``parts``: files of the primitives it needs; ``area``: features of an estimate (area.py).
     """
 
     graph: Graph
@@ -52,6 +51,7 @@ class Design:
     modules: Sequence[str]
     parts: Sequence[str]
     cells: Mapping[str, int]
+    area: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[tuple[int, FixedType], tuple[int, FixedType]]:
@@ -224,6 +224,7 @@ def _facts(design: Design, sources: Mapping[str, str]) -> dict[str, Any]:
         "data_bits": _data_bits(design.states),
         "bus": byte_map(_sizes(design)) if design.states else None,
         "cells": design.cells,
+        "area": dict(sorted((k, v) for k, v in design.area.items() if v)),
         "sha256": {file: sha256(text.encode()).hexdigest() for file, text in sources.items()},
     }
 

@@ -45,7 +45,7 @@ def compile_crystal(
     backend = create(TARGET, options)
     assert isinstance(backend, CrystalBackend)
     mode: Mode = given["weights"] or "q8"
-    model, sample = _pruned(read_language(path), given["prune_vocab"], given["text"])
+    model, sample = pruned(read_language(path), given["prune_vocab"], given["text"])
     c = model.config
     click.echo(
         f"model   {c.kind}: {c.vocabulary:,} tokens, {sum(c.neurons)} neurons, "
@@ -58,7 +58,7 @@ def compile_crystal(
     click.echo(f"wrote   {out}: version 3, {mode}, {len(made.content):,} bytes")
 
 
-def _pruned(
+def pruned(
     model: LanguageModel, prune: Path | None, text: Path | None
 ) -> tuple[LanguageModel, Text]:
     """The model to write, and text in its tokens to measure on."""

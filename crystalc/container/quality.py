@@ -69,7 +69,7 @@ class Budget:
 
 EXACT = Budget(1e-6, 1e-9, 1.0)
 FINE = Budget(1e-4, 1e-6, 0.999)
-GOOD = Budget(1e-3, 1e-4, 0.995)
+GOOD = Budget(5e-3, 1e-3, 0.98)
 COARSE = Budget(2e-2, 2e-2, 0.9)
 BUDGETS: dict[Mode, Budget] = {
     "f32": EXACT,
@@ -142,4 +142,8 @@ def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
     """Raise CompileError where a conversion costs more than the budget."""
     excess = budget.excess(quality)
     if excess:
-        raise refuse(f"weights {mode} cost too much: {'; '.join(excess)}", hint="try --weights q8")
+        raise refuse(f"weights {mode} cost too much: {'; '.join(excess)}", hint=_finer(mode))
+
+
+def _finer(mode: Mode) -> str:
+    return "try --weights f32" if mode == "q8" else "try --weights q8"
