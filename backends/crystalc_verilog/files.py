@@ -11,6 +11,7 @@ from typing import Any
 
 from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
+from crystalc_verilog.circuit import WIRES
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
 from crystalc_verilog.wires import PRIMITIVES, Wires, table
@@ -228,5 +229,5 @@ def count(found: Iterable[tuple[Lowered, Schedule]]) -> dict[str, int]:
         total["adder_bits"] += sum(cells[c].type.width for c in live if cells[c].kind == "add")
         total["register_bits"] += sum(cells[c].type.width for rank in schedule.ranks for c in rank)
         total["state_bits"] += sum(s.words * s.type.width for s in lowered.states)
-    wires = {"input", "const", "state", "left", "bits", "flip"}
+    wires = {"input", "const", "state", *WIRES}
     return {kind: total[kind] for kind in sorted(total) if kind not in wires}

@@ -203,10 +203,27 @@ class Wires:
             out.append(f"assign v{c:04d} = {{{args[0]}, {literal(0, cell.params[0])}}};")
         elif cell.kind == "flip":
             out.append(f"assign v{c:04d} = ~{args[0]};")
+        elif cell.kind == "lift":
+            width = self.width(c)
+            out.append(f"assign v{c:04d} = {args[0]} ^ {literal(1 << (width - 1), width)};")
+        elif cell.kind == "clip":
+            below, above, inside = args
+            first, last = (literal(v, self.width(c)) for v in cell.params)
+            out.append(f"assign v{c:04d} = {below} ? {first} : |{above} ? {last} : {inside};")
+        elif cell.kind == "join":
+            out += wrapped(f"assign v{c:04d} = ", self.joined(cell, args), ";")
         else:
             module, ports = self.instance(c, cell)
             out.append(f"{module} c{c:04d} ({', '.join([*ports, *args])}, v{c:04d});")
         return out
+
+    def joined(self, cell: Cell, args: Sequence[str]) -> list[str]:
+        """The parts of a join, the highest first, with zeros in the gaps."""
+        parts, end = [], 0
+        for arg, shift, text in zip(cell.args, cell.params, args, strict=True):
+            parts += [literal(0, shift - end)] * (shift > end) + [text]
+            end = shift + self.width(arg)
+        return parts[::-1]
 
     def instance(self, c: int, cell: Cell) -> tuple[str, list[str]]:
         """Module with its parameters, and the ports before the operands."""
