@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import rtl_peers
-from benchmarks.rtl_networks import NETWORKS, Digits, accuracy, digits
+from benchmarks.rtl_networks import NETWORKS, Digits, accuracy, digits, inputs
 from benchmarks.rtl_synth import Combinational, count
 from crystalc.files import write_atomic, write_tree
 from crystalc.interpret import interpret
@@ -58,7 +58,8 @@ def ours(graph: Graph, data: Digits, place: Path) -> tuple[Row, Callable[[str], 
     files = backend.emit(shaped, "benchmarks.rtl")
     seconds = time.perf_counter() - start
     write_tree(place, files)
-    exact = np.array_equal(backend.execute(place, data.test_x), interpret(graph, data.test_x))
+    x = inputs(graph, data)
+    exact = np.array_equal(backend.execute(place, x), interpret(graph, x))
     sources = [place / "crystal_cells.v", place / "crystal.v"]
     text = "".join(s.read_text() for s in sources)
     row = {
@@ -85,7 +86,8 @@ def adders(shaped: Graph) -> dict[str, int]:
 def peer(library: str, graph: Graph, data: Digits, place: Path) -> tuple[Row, Callable[[str], Row]]:
     """The same for da4ml and alkaid."""
     start = time.perf_counter()
-    traced = rtl_peers.trace(library, graph, data.test_x)
+    x = inputs(graph, data)
+    traced = rtl_peers.trace(library, graph, x)
     sources = rtl_peers.write(traced, place)
     seconds = time.perf_counter() - start
     top = next(s.stem for s in sources if s.stem.endswith("_wrapper"))
@@ -94,8 +96,8 @@ def peer(library: str, graph: Graph, data: Digits, place: Path) -> tuple[Row, Ca
     design = Combinational(top, sources, folder)
     elem = graph.input.type.elem
     assert isinstance(elem, FixedType)
-    wanted = interpret(graph, data.test_x)
-    got = design.simulate(data.test_x, wanted.shape[1], elem.width)
+    wanted = interpret(graph, x)
+    got = design.simulate(x, wanted.shape[1], elem.width)
     row = {
         "tool": traced.library,
         "exact": np.array_equal(got, wanted),
