@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import rtl_peers
+from benchmarks.rtl_levers import levers
 from benchmarks.rtl_networks import NETWORKS, Digits, accuracy, digits, inputs
 from benchmarks.rtl_synth import Combinational, count
 from crystalc.files import write_atomic, write_tree
@@ -42,6 +43,9 @@ COLUMNS = ("LUT", "INV", "FF", "CARRY", "MUXF", "adders", "levels", "compile_s",
 ONE_STAGE = "1000"
 
 Row = dict[str, Any]
+
+EVERY = {**NETWORKS, "levers": lambda data: levers(data, 0, (4,))[0]}
+"""``levers``: the crystal of ``benchmarks.rtl_levers``, in integers of four bits."""
 
 
 def fingerprint(graph: Graph) -> str:
@@ -158,9 +162,13 @@ def show(rows: list[Row]) -> None:
 
 
 def ratio(row: Row, rows: list[Row]) -> str:
-    """LUTs over those of da4ml, same network and engine."""
+    """LUTs over those of da4ml, same network and engine; of ``levers`` over its ``crystal``."""
     keys = ("network", "integers", "engine")
-    base = [r for r in rows if r["tool"].startswith("da4ml") and same(r, row, keys)]
+    like = row
+    if row["network"] == "levers":
+        plain = [r for r in rows if r["network"] == "crystal" and r["engine"] == row["engine"]]
+        like = {**row, **{k: plain[0][k] for k in keys}} if plain else row
+    base = [r for r in rows if r["tool"].startswith("da4ml") and same(r, like, keys)]
     return f"{row['LUT'] / base[0]['LUT']:.3f}" if base else ""
 
 
@@ -172,14 +180,14 @@ def same(a: Mapping[str, Any], b: Mapping[str, Any], keys: tuple[str, ...]) -> b
 def main() -> None:
     """Parse the command line, run what is missing, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", choices=EVERY, default=list(EVERY))
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--engine", choices=("pyosys", "yosys"), default="pyosys")
     parser.add_argument("--output", type=Path, default=RESULT)
     a = parser.parse_args()
     data = digits()
     for name in a.networks:
-        graph = check(NETWORKS[name](data))
+        graph = check(EVERY[name](data))
         for tool in a.tools:
             row = measure(name, tool, graph, data, a)
             if row:

@@ -44,7 +44,7 @@ def on_grid(recipe: Recipe, data: Dataset, result: Result) -> Result:
     """
     model = CrystalClassifier.from_checkpoint(result.model.to_checkpoint())
     field = model.field
-    field.noise_energy = recipe.noise**2 * field.shape.dim  # type: ignore[assignment, union-attr, operator]
+    field.noise_energy = recipe.noise**2 * field.shape.dim  # type: ignore[assignment, operator]
     parametrize.register_parametrization(field, "positions", OnGrid(recipe.grid))
     tuned = replace(recipe, epochs=EPOCHS, lr=recipe.lr * SLOWER, schedule="cosine")
     adam = optimizer.adam(model)
