@@ -35,6 +35,20 @@ class Within:
 
 
 @dataclass(frozen=True)
+class Electrical:
+    """A circuit: every output within ``absolute`` volts plus ``share`` of the range that the
+    oracle's outputs span, and the same decision for at least ``decisions`` of the vectors.
+    """
+
+    absolute: float
+    share: float
+    decisions: float
+
+
+Agreement = Exact | Within | Electrical
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """Data, not code: what a backend takes and what it promises.
 
@@ -47,8 +61,8 @@ class Capabilities:
     float_ops: frozenset[Op]
     fixed_ops: frozenset[Op]
     max_width: int
-    float_agreement: Exact | Within
-    fixed_agreement: Exact | Within
+    float_agreement: Agreement
+    fixed_agreement: Agreement
     tools: tuple[tuple[str, ...], ...] = ()
     description: str = ""
     multipliers: bool = True
@@ -148,6 +162,8 @@ def illegal(graph: Graph, backend: Backend) -> list[Diagnostic]:
     if not ops:
         return [Diagnostic(f"target '{backend.name}' has no {level} arithmetic")]
     out = []
+    if len(graph.input.type.shape) > 1:
+        return [Diagnostic(f"target '{backend.name}' takes vectors only", graph.input.loc)]
     for _, node in graph:
         elem = node.type.elem
         if node.op not in ops:

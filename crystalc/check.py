@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.backend import Backend, Exact
+from crystalc.backend import Backend, Electrical, Exact
 from crystalc.error_bound import ambiguous, error_bound
 from crystalc.interpret import interpret
 from crystalc.ir import Graph
@@ -53,6 +53,8 @@ def compare(meaning: Graph, shaped: Graph, backend: Backend, build: Path, x: Arr
     agreement = caps.fixed_agreement if meaning.is_fixed else caps.float_agreement
     if isinstance(agreement, Exact):
         return judge(wanted, got, np.zeros(wanted.shape))
+    if isinstance(agreement, Electrical):
+        return judge_circuit(wanted, got, agreement)
     return judge(wanted, got, error_bound(shaped, x, agreement.bits))
 
 
@@ -75,6 +77,17 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
         ok=not over.any(),
         reason=_reason(wanted, got, over) if over.any() else "",
     )
+
+
+def judge_circuit(wanted: Array, got: Array, agreement: Electrical) -> Comparison:
+    """Compare voltages [batch, O]: within the stated error, and enough equal decisions."""
+    limit = agreement.absolute + agreement.share * float(np.ptp(wanted))
+    found = judge(wanted, got, np.full(wanted.shape, limit))
+    needed = agreement.decisions * len(wanted)
+    if not found.ok or found.decisions_equal >= needed:
+        return found
+    text = f"{found.decisions_equal} of {len(wanted)} decisions are equal, {needed:g} are needed"
+    return replace(found, ok=False, reason=text)
 
 
 def _distance(wanted: Array, got: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc import __version__, tools
-from crystalc.backend import Backend, Exact, Files, create, illegal
+from crystalc.backend import Agreement, Backend, Exact, Files, Within, create, illegal
 from crystalc.check import Comparison, compare
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import CompileError
@@ -226,7 +226,7 @@ def report(
         "width": o.width if o.arithmetic == "fixed" else None,
         "weights": "fixed" if o.arithmetic == "fixed" else o.weights,
         "model": describe(checkpoint),
-        "agreement": "exact" if isinstance(agreement, Exact) else f"within f{agreement.bits}",
+        "agreement": agreement_text(agreement),
         "checked": comparison is not None,
         **(comparison.to_dict() if comparison else {"ok": None}),
         "input_type": str(compiled.meaning.input.type.elem),
@@ -240,6 +240,16 @@ def report(
         "files": {str(k): _size(v) for k, v in compiled.files.items()},
         "tools": _tool_versions(compiled.backend),
     }
+
+
+def agreement_text(agreement: Agreement) -> str:
+    """What a backend promises, in a word or two."""
+    if isinstance(agreement, Within):
+        return f"within f{agreement.bits}"
+    if isinstance(agreement, Exact):
+        return "exact"
+    limits = f"{agreement.absolute:g} V + {agreement.share:.3g} of the range"
+    return f"within {limits}, {agreement.decisions:.1%} of the decisions"
 
 
 def _size(content: str | bytes) -> int:

@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.interpret import FLOAT, GELU_CUBIC, GELU_SCALE, values
+from crystalc.interpret import (
+    FLOAT,
+    GELU_CUBIC,
+    GELU_SCALE,
+    attention_weights,
+    join_heads,
+    split_heads,
+    values,
+)
 from crystalc.ir import FixedType, Graph, Node, Op
 
 Array = NDArray[Any]
@@ -68,6 +76,25 @@ def _softmax(_: Node, y: Array, x: Array) -> Array:
     return np.asarray(y * (FUNCTION_ULPS + np.sqrt(x.shape[-1]) + size))
 
 
+def _norm(_: Node, y: Array, x: Array, weight: Array, bias: Array, epsilon: Array) -> Array:
+    """Mean and variance are sums; the mean's error counts before the division."""
+    n = x.shape[-1]
+    deviation = np.sqrt(x.var(-1, keepdims=True) + epsilon)
+    mean = np.sqrt(n) * np.abs(x).mean(-1, keepdims=True)
+    scaled = (mean + np.abs(x - x.mean(-1, keepdims=True)) * (np.sqrt(n) + 4)) / deviation
+    return np.asarray(scaled * np.abs(weight) + np.abs(y))
+
+
+def _attention(node: Node, _: Array, q: Array, k: Array, v: Array) -> Array:
+    """Scores are sums that the exponential takes as they are; the outputs are sums again."""
+    heads, (length, width) = int(node.attrs["heads"]), q.shape[-2:]
+    size = np.abs(split_heads(q, heads)) @ np.abs(split_heads(k, heads)).swapaxes(-1, -2)
+    terms = size * np.sqrt(heads / width) * np.sqrt(width / heads + 2)
+    relative = FUNCTION_ULPS + 2 * np.sqrt(length + 1) + terms.max(-1, keepdims=True)
+    weights = attention_weights(node, q, k) * relative
+    return join_heads(weights @ np.abs(split_heads(v, heads)))
+
+
 LOCAL: Mapping[Op, Callable[..., Array]] = {
     Op.MATMUL: _matmul,
     Op.DISTANCE: _distance,
@@ -80,6 +107,8 @@ LOCAL: Mapping[Op, Callable[..., Array]] = {
     Op.EXP: _function,
     Op.GELU: _gelu,
     Op.SOFTMAX: _softmax,
+    Op.NORM: _norm,
+    Op.ATTENTION: _attention,
 }
 """Size of a node's own rounding error in units of u; ops that are not here do not round."""
 

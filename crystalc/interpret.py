@@ -38,14 +38,15 @@ def _distance(node: Node, x: Array, p: Array, scale: Array | None = None) -> Arr
 
 
 def _accumulate(x: Array, p: Array, metric: str, block: int = 1 << 22) -> Array:
-    """Distances [batch, N] of x [batch, D] to p [N, D], a block of samples at a time."""
-    out = np.empty((len(x), len(p)), dtype=np.result_type(x, p))
+    """Distances [..., N] of x [..., D] to p [N, D], a block of rows at a time."""
+    rows = x.reshape(-1, x.shape[-1])
+    out = np.empty((len(rows), len(p)), dtype=np.result_type(x, p))
     step = max(1, block // max(1, p.size))
-    for start in range(0, len(x), step):
-        delta = x[start : start + step, None, :] - p
+    for start in range(0, len(rows), step):
+        delta = rows[start : start + step, None, :] - p
         cost = delta * delta if metric == "l2" else np.abs(delta)
         out[start : start + step] = cost.sum(-1)
-    return out
+    return out.reshape(*x.shape[:-1], len(p))
 
 
 def gelu(x: Array) -> Array:
@@ -86,6 +87,39 @@ def _div_fixed(node: Node, a: Array, b: Array) -> Array:
     return np.asarray(((a << int(node.attrs["shift"])) * 2 + b) // (2 * b))
 
 
+def _embed(_: Node, tokens: Array, table: Array) -> Array:
+    return np.asarray(table[tokens.astype(np.int64)])
+
+
+def _norm(_: Node, x: Array, weight: Array, bias: Array, epsilon: Array) -> Array:
+    centred = x - x.mean(-1, keepdims=True)
+    variance = np.square(centred).mean(-1, keepdims=True)
+    return np.asarray(centred / np.sqrt(variance + epsilon) * weight + bias)
+
+
+def attention_weights(node: Node, q: Array, k: Array) -> Array:
+    """Softmax of causal scores [batch, heads, T, T] from q and k [batch, T, D]."""
+    q, k = split_heads(q, int(node.attrs["heads"])), split_heads(k, int(node.attrs["heads"]))
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    later = np.triu(np.ones(scores.shape[-2:], dtype=bool), 1)
+    return _softmax(node, np.where(later, -np.inf, scores))
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """[batch, T, D] -> [batch, heads, T, D / heads]."""
+    return x.reshape(*x.shape[:-1], heads, -1).swapaxes(-2, -3)
+
+
+def join_heads(x: Array) -> Array:
+    """[batch, heads, T, D / heads] -> [batch, T, D]."""
+    together = x.swapaxes(-2, -3)
+    return np.ascontiguousarray(together).reshape(*together.shape[:-2], -1)
+
+
+def _attention(node: Node, q: Array, k: Array, v: Array) -> Array:
+    return join_heads(attention_weights(node, q, k) @ split_heads(v, int(node.attrs["heads"])))
+
+
 def _argmax(_: Node, x: Array) -> Array:
     return np.asarray(x.argmax(-1, keepdims=True), dtype=x.dtype)
 
@@ -107,6 +141,9 @@ FLOAT: Mapping[Op, Semantics] = COMMON | {
     Op.EXP: lambda node, x: np.exp(x),
     Op.GELU: lambda node, x: gelu(x),
     Op.SOFTMAX: _softmax,
+    Op.EMBED: _embed,
+    Op.NORM: _norm,
+    Op.ATTENTION: _attention,
 }
 FIXED: Mapping[Op, Semantics] = COMMON | {
     Op.DISTANCE: _distance,

@@ -4,7 +4,8 @@
 *fixed graph*: integers only, one exact meaning.
 
 A value's id is its position in ``Graph.nodes``; operands come earlier. Shapes are per sample:
-the oracle adds one leading batch axis. ``docs/ir.md`` states what each op computes.
+the oracle adds one leading batch axis. A sample is a vector, or the rows of a sequence.
+``docs/ir.md`` states what each op computes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Op(enum.Enum):
     # over the whole vector
     SOFTMAX = "softmax"
     ARGMAX = "argmax"
+    # over a sequence of tokens, float graph only
+    EMBED = "embed"
+    NORM = "norm"
+    ATTENTION = "attention"
     # fixed graph only
     SHIFT = "shift"
     REQUANT = "requant"

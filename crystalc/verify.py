@@ -25,20 +25,29 @@ OPERANDS: Mapping[Op, tuple[int, ...]] = {
     **dict.fromkeys((Op.MATMUL, Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.REQUANT, Op.LOOKUP), (2,)),
     **dict.fromkeys((Op.OUTPUT, Op.SUMSQ, Op.SQRT, Op.EXP, Op.RELU, Op.GELU, Op.SOFTMAX), (1,)),
     **dict.fromkeys((Op.ARGMAX, Op.SHIFT, Op.MIN), (1,)),
+    Op.EMBED: (2,),
+    Op.NORM: (4,),
+    Op.ATTENTION: (3,),
 }
 ATTRS: Mapping[Op, Mapping[str, type]] = {
     Op.DISTANCE: {"metric": str},
     Op.SHIFT: {"left": int},
     Op.REQUANT: {"shift": int},
+    Op.ATTENTION: {"heads": int},
 }
 VALUES: Mapping[tuple[Op, str], tuple[str, ...] | range] = {
     (Op.DISTANCE, "metric"): ("l2", "l1"),
     (Op.SHIFT, "left"): range(WIDEST),
     (Op.REQUANT, "shift"): range(1, WIDEST),
     (Op.DIV, "shift"): range(WIDEST),
+    (Op.ATTENTION, "heads"): range(1, 1 << 16),
 }
 NEURON_ROLES = frozenset({"positions", "values", "temperature", "radius"})
 ROLES = NEURON_ROLES | {"weight", "bias", "scale", "offset", "table", "other"}
+
+
+RANKS = frozenset({1, 2})
+"""Axes of a sample's value: a vector, or the rows of a sequence."""
 
 
 class ShapeError(Exception):
@@ -46,26 +55,28 @@ class ShapeError(Exception):
 
 
 def _matmul(node: Node, x: Shape, w: Shape) -> Shape:
-    if len(x) != 1 or len(w) != 2:
+    if len(x) not in RANKS or len(w) != 2:
         raise ShapeError(f"matmul needs a vector and a matrix, got {x} and {w}")
     inner, outer = (w[1], w[0]) if node.attrs.get("transposed") else (w[0], w[1])
-    if x[0] != inner:
-        raise ShapeError(f"matmul of {x} with {w}: {x[0]} is not {inner}")
-    return (outer,)
+    if x[-1] != inner:
+        raise ShapeError(f"matmul of {x} with {w}: {x[-1]} is not {inner}")
+    return (*x[:-1], outer)
 
 
 def _distance(_: Node, x: Shape, p: Shape, scale: Shape | None = None) -> Shape:
-    if len(x) != 1 or len(p) != 2 or x[0] != p[1]:
+    if len(x) not in RANKS or len(p) != 2 or x[-1] != p[1]:
         raise ShapeError(f"distance of {x} to points {p}: dimensions differ")
     if scale is not None and scale != (p[0],):
         raise ShapeError(f"distance to points {p} with scale {scale}: one scale per point")
-    return (p[0],)
+    return (*x[:-1], p[0])
 
 
 def _broadcast(_: Node, a: Shape, b: Shape) -> Shape:
-    if len(a) != 1 or len(b) != 1 or (a[0] != b[0] and 1 not in (a[0], b[0])):
+    width = a[-1] == b[-1] or 1 in (a[-1], b[-1])
+    rows = {s[:-1] for s in (a, b) if len(s) > 1}
+    if not width or not {len(a), len(b)} <= RANKS or len(rows) > 1:
         raise ShapeError(f"shapes {a} and {b} do not broadcast")
-    return (max(a[0], b[0]),)
+    return (*(rows.pop() if rows else ()), max(a[-1], b[-1]))
 
 
 def _requant(_: Node, x: Shape, mul: Shape) -> Shape:
@@ -85,7 +96,25 @@ def _same(_: Node, x: Shape) -> Shape:
 
 
 def _one(_: Node, x: Shape) -> Shape:
-    return (1,)
+    return (*x[:-1], 1)
+
+
+def _embed(_: Node, tokens: Shape, table: Shape) -> Shape:
+    if len(tokens) != 1 or len(table) != 2:
+        raise ShapeError(f"embed needs a sequence and a table, got {tokens} and {table}")
+    return (tokens[0], table[1])
+
+
+def _norm(_: Node, x: Shape, weight: Shape, bias: Shape, epsilon: Shape) -> Shape:
+    if not weight == bias == x[-1:] or epsilon != (1,):
+        raise ShapeError(f"norm of {x} with {weight}, {bias} and {epsilon}")
+    return x
+
+
+def _attention(node: Node, q: Shape, k: Shape, v: Shape) -> Shape:
+    if len(q) != 2 or not q == k == v or q[1] % int(node.attrs["heads"]):
+        raise ShapeError(f"attention of {q}, {k} and {v} in {node.attrs['heads']} heads")
+    return q
 
 
 SHAPES: Mapping[Op, Callable[..., Shape]] = {
@@ -93,6 +122,9 @@ SHAPES: Mapping[Op, Callable[..., Shape]] = {
     Op.DISTANCE: _distance,
     Op.REQUANT: _requant,
     Op.LOOKUP: _lookup,
+    Op.EMBED: _embed,
+    Op.NORM: _norm,
+    Op.ATTENTION: _attention,
     **dict.fromkeys((Op.ADD, Op.SUB, Op.MUL, Op.DIV), _broadcast),
     **dict.fromkeys((Op.OUTPUT, Op.SQRT, Op.EXP, Op.RELU, Op.GELU, Op.SOFTMAX, Op.SHIFT), _same),
     **dict.fromkeys((Op.SUMSQ, Op.ARGMAX, Op.MIN), _one),

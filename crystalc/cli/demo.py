@@ -86,7 +86,8 @@ def _forms() -> list[Options]:
         if missing:
             click.echo(f"skipped {target}: {missing[0].hint}")
             continue
-        forms = [f for f in FORMS if caps.float_ops or f["arithmetic"] == "fixed"]
+        offered = {"float": caps.float_ops, "fixed": caps.fixed_ops}
+        forms = [f for f in FORMS if offered[f["arithmetic"]]]
         options += [Options(target=target, **form) for form in forms]
     return options
 

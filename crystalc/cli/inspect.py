@@ -12,6 +12,8 @@ from crystalc.diagnostics import printable
 
 if TYPE_CHECKING:
     from crystalc.checkpoint import Checkpoint
+    from crystalc.frontend import Model
+    from crystalc.language import LanguageModel
 
 
 @click.command()
@@ -19,48 +21,91 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(model: Path, as_json: bool) -> None:
     """Print shapes, parameters, frozen share and hash of MODEL."""
-    from crystalc.frontend import read_checkpoint
+    from crystalc.frontend import read_model
 
-    checkpoint = read_checkpoint(model)
-    facts = describe(checkpoint)
+    facts = describe(read_model(model))
     click.echo(json.dumps(facts, indent=1) if as_json else table(facts))
 
 
-def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+def describe(model: Model) -> dict[str, Any]:
     """Everything ``inspect`` tells, as JSON types."""
-    from crystalc.driver import describe as summary
+    from crystalc.language import LanguageModel
 
-    facts = summary(checkpoint)
-    facts["frozen_share"] = facts["frozen"] / facts["neurons"] if facts["neurons"] else 0.0
-    facts["bytes"] = sum(int(v.nbytes) for v in checkpoint.tensors.values())
+    facts = _language(model) if isinstance(model, LanguageModel) else _classifier(model)
+    facts["frozen_share"] = facts["frozen"] / max(1, facts["frozen"] + facts["active"])
+    facts["bytes"] = sum(int(v.nbytes) for v in model.tensors.values())
     facts["tensors"] = {
         key: {"shape": list(value.shape), "dtype": str(value.dtype)}
-        for key, value in sorted(checkpoint.tensors.items())
+        for key, value in sorted(model.tensors.items())
     }
-    samples = checkpoint.calibration
-    facts["calibration_samples"] = 0 if samples is None else len(samples)
-    facts["metadata"] = dict(checkpoint.metadata)
+    facts["metadata"] = dict(model.metadata)
     return facts
+
+
+def _classifier(checkpoint: Checkpoint) -> dict[str, Any]:
+    from crystalc.driver import describe as summary
+
+    samples = checkpoint.calibration
+    return {
+        **summary(checkpoint),
+        "calibration_samples": 0 if samples is None else len(samples),
+    }
+
+
+def _language(model: LanguageModel) -> dict[str, Any]:
+    frozen = int(model.frozen.sum())
+    words = model.vocabulary
+    return {
+        "sha256": model.source,
+        **model.config.to_dict(),
+        "parameters": model.parameters,
+        "frozen": frozen,
+        "active": model.frozen.size - frozen,
+        "tokens": None if words is None else len(words.tokens),
+        "merges": None if words is None else len(words.merges),
+    }
+
+
+def _classifier_lines(c: dict[str, Any]) -> list[str]:
+    return [
+        f"kind         {c['kind']}: {c['inputs']} inputs, {c['outputs']} outputs",
+        f"field        {c['neurons']} neurons in {c['dim']} dimensions, {_kernel(c)}",
+        f"calibration  {c['calibration_samples']} samples",
+    ]
+
+
+def _language_lines(c: dict[str, Any]) -> list[str]:
+    per_block = ", ".join(map(str, c["neurons"]))
+    tokens = "none" if c["tokens"] is None else f"{c['tokens']:,}, {c['merges']:,} merges"
+    return [
+        f"kind         {c['kind']}: {c['vocabulary']:,} tokens, context {c['context']}, "
+        f"{c['heads']} heads",
+        f"fields       {per_block} neurons in {c['dim']} dimensions, {_kernel(c)}",
+        f"feed-forward {c['ffn'] or 'none'}",
+        f"token table  {tokens}",
+    ]
+
+
+def _kernel(c: dict[str, Any]) -> str:
+    kernel = f"{c['kernel']}/{c['activation']}" if c["activation"] else c["kernel"]
+    return f"{c['metric']} {kernel}" + (", normalised" if c["normalized"] else "")
 
 
 def table(facts: dict[str, Any]) -> str:
     """``describe`` for people."""
     c = facts
-    kernel = f"{c['kernel']}/{c['activation']}" if c["activation"] else c["kernel"]
     lines = [
-        f"kind         {c['kind']}: {c['inputs']} inputs, {c['outputs']} outputs",
-        f"field        {c['neurons']} neurons in {c['dim']} dimensions, {c['metric']} {kernel}"
-        + (", normalised" if c["normalized"] else ""),
-        f"frozen       {c['frozen']} of {c['neurons']} ({c['frozen_share']:.1%}), "
-        f"{c['active']} active",
+        *(_language_lines(c) if "vocabulary" in c else _classifier_lines(c)),
+        f"frozen       {c['frozen']} of {c['frozen'] + c['active']} "
+        f"({c['frozen_share']:.1%}), {c['active']} active",
         f"parameters   {c['parameters']:,} ({c['bytes'] / 1024:.1f} KB)",
-        f"calibration  {c['calibration_samples']} samples",
         f"sha256       {c['sha256']}",
         "tensors",
     ]
+    width = max(24, *(len(printable(key)) for key in c["tensors"]))
     for key, tensor in c["tensors"].items():
         shape = " x ".join(map(str, tensor["shape"]))
-        lines.append(f"  {printable(key):24} {shape:>12}  {tensor['dtype']}")
+        lines.append(f"  {printable(key):{width}} {shape:>12}  {tensor['dtype']}")
     if c["metadata"]:
         lines.append("metadata")
     lines += [f"  {printable(k):24} {printable(str(v))}" for k, v in c["metadata"].items()]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
+from crystalc.cli.interrupt import stop_on_interrupt
+from crystalc.cli.train_language import train_language
+
 OPTIONAL = "default: the data set's recipe"
 
 
-@click.command()
+@click.command(name="", hidden=True)
 @click.argument("dataset", type=click.Choice(["digits", "mnist", "letter", "nsl-kdd"]))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help=".pt or .safetensors"
@@ -40,7 +39,7 @@ OPTIONAL = "default: the data set's recipe"
     "--grid", type=float, help="fine-tune the points onto multiples of GRID: less hardware"
 )
 @click.option("--resume", is_flag=True, help="go on from an interrupted run")
-def train(
+def train_crystal(
     dataset: str, output: Path, data: Path | None, pool: int, resume: bool, **options: Any
 ) -> None:
     """Train a crystal on DATASET and write it to OUTPUT.
@@ -79,18 +78,24 @@ def train(
     finish(output, recipe, samples, result)
 
 
-@contextmanager
-def stop_on_interrupt() -> Iterator[Any]:
-    """Yields a question: has Ctrl-C been pressed? A second Ctrl-C ends the program at once."""
-    pressed = False
+class TrainGroup(click.Group):
+    """``train lm`` is a command of its own; every other first word is a DATASET."""
 
-    def first(_number: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.signal(signal.SIGINT, previous)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in ("lm", "-h", "--help"):
+            args = ["", *args]
+        return super().parse_args(ctx, args)
 
-    previous = signal.signal(signal.SIGINT, first)
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)
+
+@click.group(cls=TrainGroup, subcommand_metavar="DATASET | lm [OPTIONS]", no_args_is_help=True)
+def train() -> None:
+    """Train a crystal and write it to a checkpoint.
+
+    \b
+    crystalc train digits --help    classifiers: digits, mnist, letter, nsl-kdd
+    crystalc train lm --help        language models
+    """
+
+
+train.add_command(train_crystal, "")
+train.add_command(train_language, "lm")

@@ -1,4 +1,4 @@
-"""Checkpoints from files that may be hostile: `read_checkpoint` is the only way in."""
+"""Checkpoints from files that may be hostile: `read_model` is the only way in."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from crystalc.frontend.process import load_in_child
 from crystalc.frontend.source import kind_of, open_regular, read_at, sha256_of, size_of
 from crystalc.frontend.version1 import from_header, is_version1, read_version1
 from crystalc.frontend.zipfile import read_directory
+from crystalc.language import LanguageModel
 
-__all__ = ["check_archive", "read_checkpoint", "read_reply"]
+__all__ = ["check_archive", "read_checkpoint", "read_model", "read_reply"]
+
+Model = Checkpoint | LanguageModel
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
+    """`read_model` where only a classifier will do. Raises CompileError for a language model."""
+    model = read_model(path)
+    if isinstance(model, LanguageModel):
+        raise refuse(f"{path}: a language model, where a classifier is needed")
+    return model
+
+
+def read_model(path: str | Path) -> Model:
     """Read a ``.pt`` or ``.safetensors`` file without running anything that is in it.
 
     Raises CompileError with every problem found, ToolError where a ``.pt`` file is given and
@@ -32,7 +43,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise refuse(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _read(file: BinaryIO, path: Path) -> Checkpoint:
+def _read(file: BinaryIO, path: Path) -> Model:
     if kind_of(file, path) == "safetensors":
         return _read_safetensors(file)
     check_archive(file)
@@ -53,15 +64,15 @@ def check_archive(file: BinaryIO) -> None:
     check_pickle(read_at(file, pickle.start, pickle.size))
 
 
-def read_reply(reply: bytes | CompileError, source: str) -> Checkpoint:
-    """The checkpoint in what the child sent back for one file."""
+def read_reply(reply: bytes | CompileError, source: str) -> Model:
+    """The model in what the child sent back for one file."""
     if isinstance(reply, CompileError):
         raise reply
     tree = decode_reply(reply)
     return read_version1(tree, source) if is_version1(tree) else read_bare(tree, source)
 
 
-def _read_safetensors(file: BinaryIO) -> Checkpoint:
+def _read_safetensors(file: BinaryIO) -> Model:
     size = size_of(file)
     header_bytes = check_header(read_at(file, 0, 8), size)
     metadata = read_header(read_at(file, 8, header_bytes), size - 8 - header_bytes)

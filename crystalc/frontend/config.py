@@ -52,29 +52,35 @@ def _check_entry(key: str, value: Value, findings: Findings) -> None:
         findings.add(f"{describe(value)} is not a whole number from 1 to {SIZES[key]}", where)
     if key in SWITCHES and not isinstance(value, bool):
         findings.add(f"{describe(value)} is not True or False", where)
-    if key in CHOICES and not (_is_name(value) and value in CHOICES[key]):
+    if key in CHOICES and not (is_name(value) and value in CHOICES[key]):
         words = [str(choice) for choice in CHOICES[key]]
         hint = nearest(value if isinstance(value, str) else "", words)
         findings.add(f"{describe(value)} is not a known {key}", where, hint=hint)
 
 
-def _is_name(value: Value) -> bool:
+def is_name(value: Value) -> bool:
+    """True for what may stand where a choice is named."""
     return value is None or isinstance(value, str)
 
 
 def _check_together(value: Mapping[str, Value], findings: Findings) -> None:
     """Entries that are right alone and wrong together."""
-    radial, activation = value["kernel"] == "radial", value["activation"]
-    if radial and activation is None:
-        findings.add("kernel 'radial' needs 'relu' or 'gelu'", "config.activation")
-    if not radial and activation is not None:
-        findings.add(f"kernel '{value['kernel']}' has none", "config.activation", hint="use None")
-    if radial and value["normalized"]:
-        findings.add("kernel 'radial' cannot be normalized", "config.normalized")
+    check_kernel(value, findings)
     if not value["projection"] and value["dim"] != value["inputs"]:
         findings.add(
             f"{value['dim']} differs from inputs {value['inputs']} with no projection", "config.dim"
         )
+
+
+def check_kernel(config: Mapping[str, Value], findings: Findings) -> None:
+    """``kernel``, ``activation`` and ``normalized`` of a classifier's or language model's field."""
+    radial, activation = config["kernel"] == "radial", config["activation"]
+    if radial and activation is None:
+        findings.add("kernel 'radial' needs 'relu' or 'gelu'", "config.activation")
+    if not radial and activation is not None:
+        findings.add(f"kernel '{config['kernel']}' has none", "config.activation", hint="use None")
+    if radial and config["normalized"]:
+        findings.add("kernel 'radial' cannot be normalized", "config.normalized")
 
 
 def _is_plain_number(value: Value) -> bool:

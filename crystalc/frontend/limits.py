@@ -12,6 +12,13 @@ NEURONS = 1 << 16
 WIDTH = 1 << 16  # inputs, dim, outputs of a classifier
 SAMPLES = 512  # calibration rows
 
+VOCABULARY = 1 << 20  # logits of a language model
+TOKENS = 1 << 21  # tokens, with those that only merges need
+TOKEN_BYTES = 1 << 10
+DIM = 1 << 14
+CONTEXT = 1 << 16
+BLOCKS = 256
+
 MAGNITUDE = 2.0**40  # |parameter|: squares, sums and 1/T stay far inside float32
 TIMEOUT_S = 60.0  # of the child that runs torch, plus a second for each 16 MiB
 

@@ -95,7 +95,7 @@ def _check_tensor(key: str, value: Value, dims: Dims, config: Config, found: Fin
     elif key != "field.frozen":
         check_elements(key, value, found)
         if key == "field.temperature":
-            _check_temperature(value, config, found)
+            check_temperature(key, value, config.kernel, found)
 
 
 def has_type(key: str, value: Value, dtype: type[np.generic], findings: Findings) -> bool:
@@ -122,17 +122,17 @@ def check_elements(key: str, array: Array, findings: Findings) -> None:
     findings.add(f"{value:g} is {reason}" + (f" ({more} more)" if more else ""), key, index)
 
 
-def _check_temperature(array: NDArray[Any], config: Config, findings: Findings) -> None:
+def check_temperature(key: str, array: NDArray[Any], kernel: str, findings: Findings) -> None:
     """1/T (1/T^2 for gauss) must stay within the magnitude limit; laplace adds 0.1 to |T|."""
     size = np.abs(array.astype(np.float64))
-    power = 2.0 if config.kernel == "gauss" else 1.0
+    power = 2.0 if kernel == "gauss" else 1.0
     top = limits.MAGNITUDE ** (1 / power)
     high, low = first((size > top) & (size <= limits.MAGNITUDE)), first(size < 1 / top)
     if high is not None:
-        findings.add(f"{array[high]:g} is beyond +-{top:g}", "field.temperature", high)
-    if low is not None and config.kernel != "laplace":
-        message = f"{array[low]:g} is too near 0: kernel '{config.kernel}' divides by it"
-        findings.add(message, "field.temperature", low)
+        findings.add(f"{array[high]:g} is beyond +-{top:g}", key, high)
+    if low is not None and kernel != "laplace":
+        message = f"{array[low]:g} is too near 0: kernel '{kernel}' divides by it"
+        findings.add(message, key, low)
 
 
 def first(mask: NDArray[np.bool_]) -> tuple[int, ...] | None:

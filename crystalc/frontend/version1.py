@@ -8,16 +8,22 @@ from crystalc.frontend.config import read_config, read_metadata
 from crystalc.frontend.decode import parse_json
 from crystalc.frontend.parameters import check_calibration, check_tensors
 from crystalc.frontend.tree import Findings, Tree, Value, describe
+from crystalc.frontend.version1_language import is_language, read_language
+from crystalc.language import LanguageModel
 
 REQUIRED = ("format", "version", "config", "state_dict")
 FRAMEWORKS = ("pt", "np", "tf", "flax", "mlx")  # what others write there
 KEYS = (*REQUIRED, "calibration", "metadata")
 
 
-def read_version1(tree: Tree, source: str) -> Checkpoint:
-    """The checkpoint, or CompileError with everything that is wrong with it."""
-    findings = Findings()
+def read_version1(tree: Tree, source: str) -> Checkpoint | LanguageModel:
+    """The model, or CompileError with everything that is wrong with it."""
     _check_version(tree)
+    return read_language(tree, source) if is_language(tree) else _classifier(tree, source)
+
+
+def _classifier(tree: Tree, source: str) -> Checkpoint:
+    findings = Findings()
     findings.keys(tree, REQUIRED, KEYS)
     config = read_config(tree.get("config", {}), findings) if "config" in tree else None
     metadata = read_metadata(tree.get("metadata", {}), findings)
@@ -61,7 +67,19 @@ def from_header(metadata: dict[str, str], tensors: Tree) -> Tree:
     state = tree["state_dict"]
     if isinstance(state, dict) and "calibration" in state:
         tree["calibration"] = state.pop("calibration")
+    if "vocabulary" in metadata:
+        tree["vocabulary"] = parse_json(metadata["vocabulary"], "header entry 'vocabulary'")
+        _move_vocabulary(tree)
     return tree
+
+
+def _move_vocabulary(tree: Tree) -> None:
+    """Tensors called ``vocabulary.*`` go beside the JSON entries ``size`` and ``split``."""
+    state, vocabulary = tree["state_dict"], tree["vocabulary"]
+    if not isinstance(state, dict) or not isinstance(vocabulary, dict):
+        return
+    for key in [k for k in state if k.startswith("vocabulary.")]:
+        vocabulary[key.removeprefix("vocabulary.")] = state.pop(key)
 
 
 def is_version1(tree: Tree | dict[str, str]) -> bool:

@@ -59,8 +59,9 @@ class SplitField(nn.Module):
         self.shape, self.gain, self.noise_energy = shape, gain, noise_energy
         self.centre = centre
         nothing = {name: tensor[:0] for name, tensor in born.items()}
-        self.register_buffer("settled_born", torch.zeros(0, dtype=torch.long))
-        self.register_buffer("active_born", torch.arange(len(born["positions"])))
+        numbers = torch.arange(len(born["positions"]), device=centre.device)
+        self.register_buffer("settled_born", numbers[:0])
+        self.register_buffer("active_born", numbers)
         self.replace(nothing, self._hold(born))
 
     def __len__(self) -> int:
@@ -81,7 +82,8 @@ class SplitField(nn.Module):
 
     def replace(self, settled: Rows, active: Rows) -> None:
         """Put these neurons, as they are held, into the two halves, which are new modules."""
-        plain = GeometricField(self.shape, len(settled["positions"]))
+        device = self.centre.device
+        plain = GeometricField(self.shape, len(settled["positions"])).to(device)
         self.settled = fill(plain, settled, self.noise_energy).requires_grad_(False)
         count = len(active["positions"])
         field = (
@@ -89,7 +91,7 @@ class SplitField(nn.Module):
             if can_centre(self.shape)
             else GeometricField(self.shape, count)
         )
-        self.active = fill(field, active, self.noise_energy)
+        self.active = fill(field.to(device), active, self.noise_energy)
 
     def forward(self, x: Tensor, settled: Tensor | None = None) -> Tensor:
         """``settled`` [B, O]: the output of the settled half for these samples, if known."""
@@ -123,7 +125,8 @@ class SplitField(nn.Module):
 
     def grow(self, born: Rows) -> None:
         """Add active neurons. ``active`` is a new module."""
-        numbers = torch.arange(len(self), len(self) + len(born["positions"]))
+        last = len(self) + len(born["positions"])
+        numbers = torch.arange(len(self), last, device=self.centre.device)
         self.replace(rows_of(self.settled), join(rows_of(self.active), self._hold(born)))
         self.active_born = torch.cat([self.active_born, numbers])
 
@@ -132,7 +135,8 @@ class SplitField(nn.Module):
         """One field in order of birth, gain folded into the values, ``frozen`` set."""
         order = torch.cat([self.settled_born, self.active_born]).argsort()
         rows = join(rows_of(self.settled), self._plain(rows_of(self.active)))
-        field = fill(GeometricField(self.shape, len(order)), take(rows, order))
+        plain = GeometricField(self.shape, len(order)).to(self.centre.device)
+        field = fill(plain, take(rows, order))
         field.values.mul_(self.gain)
         field.frozen.copy_(order < len(self.settled))
         return field

@@ -1,0 +1,71 @@
+"""The SPICE backend: the field as a circuit, simulated in ngspice."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+
+from crystalc.backend import Capabilities, Electrical, Files
+from crystalc.diagnostics import refuse
+from crystalc.ir import Graph, Op
+from crystalc_spice.behavioral import RULES, Behavioral
+from crystalc_spice.files import Circuit, write
+from crystalc_spice.simulate import default_engine, simulate
+
+LEVELS = ("behavioral",)
+ENGINES = ("shared", "batch")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+@dataclass(frozen=True)
+class SpiceBackend:
+    """Options: ``prefix`` begins every file's name; ``level`` says what the circuit is made of;
+    ``engine`` is ``shared`` (libngspice) or ``batch`` (the program), by default what is there.
+    Raises CompileError for a value it does not know.
+    """
+
+    name: ClassVar[str] = "spice"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        float_ops=frozenset(RULES) | {Op.CONST},
+        fixed_ops=frozenset(),
+        max_width=62,
+        float_agreement=Electrical(absolute=1e-6, share=0.0, decisions=1.0),
+        fixed_agreement=Electrical(absolute=0.0, share=0.0, decisions=1.0),
+        tools=(("ngspice",),),
+        description="analog circuit for ngspice, behavioral sources",
+    )
+
+    prefix: str = "crystal"
+    level: str = "behavioral"
+    engine: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.prefix):
+            text = f"the netlist name '{self.prefix}' is not a lower-case identifier"
+            raise refuse(text, hint="choose another with --name")
+        _choice("level", self.level, LEVELS)
+        if self.engine:
+            _choice("engine", self.engine, ENGINES)
+
+    def emit(self, graph: Graph, header: str) -> Files:
+        """NAME.cir and NAME.json."""
+        circuit = Behavioral(graph)
+        netlist = circuit.run()
+        inputs = graph.input.type.shape[0]
+        options = "reltol=1e-6 abstol=1e-12 vntol=1e-9"
+        made = Circuit(self.prefix, self.level, inputs, circuit.outputs, options, netlist, {})
+        return write(made, header)
+
+    def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Outputs [batch, O] of ngspice. Raises ToolError."""
+        return simulate(build, self.prefix, inputs, self.engine or default_engine())
+
+
+def _choice(option: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        hint = f"one of: {', '.join(known)}"
+        raise refuse(f"option '{option}' of target 'spice' is '{given}'", hint=hint)

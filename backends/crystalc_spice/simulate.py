@@ -1,0 +1,99 @@
+"""Run an emitted netlist: in a process with libngspice, or by the program ``ngspice -b``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.diagnostics import ToolError
+from crystalc_spice.netlist import number
+from crystalc_spice.ngspice import library
+from crystalc_spice.raw import read_raw
+
+TIMEOUT = 600.0
+"""Seconds for one set of vectors."""
+
+HINT = "apt install ngspice libngspice0"
+
+
+def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str) -> NDArray[np.float64]:
+    """Output voltages [batch, O] for inputs [batch, I] in volts. Raises ToolError."""
+    facts = json.loads((build / f"{name}.json").read_text(encoding="utf-8"))
+    netlist = (build / f"{name}.cir").resolve()
+    run = _shared if engine == "shared" else _batch
+    with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
+        return run(netlist, facts["outputs"], inputs, Path(place))
+
+
+def default_engine() -> str:
+    """ "shared" where libngspice loads, else "batch"."""
+    return "shared" if library() else "batch"
+
+
+def _shared(
+    netlist: Path, outputs: Sequence[str], inputs: NDArray[Any], folder: Path
+) -> NDArray[np.float64]:
+    np.save(folder / "inputs.npy", np.asarray(inputs, dtype=np.float64))
+    files = [str(netlist), "inputs.npy", "outputs.npy"]
+    _run([sys.executable, "-m", "crystalc_spice.worker", *files, *outputs], folder)
+    return np.asarray(np.load(folder / "outputs.npy", allow_pickle=False))
+
+
+def _batch(
+    netlist: Path, outputs: Sequence[str], inputs: NDArray[Any], folder: Path
+) -> NDArray[np.float64]:
+    """All vectors in one sweep over an index, the sources being tables of it."""
+    lines = netlist.read_text(encoding="ascii").split("\n")
+    body = [line for line in lines if line != ".end"]
+    for d in range(inputs.shape[1]):
+        body[body.index(f"vx{d} x{d} 0 dc 0")] = _table(d, inputs[:, d].tolist())
+    sweep = ["vindex index 0 0", f".dc vindex 0 {max(1, len(inputs) - 1)} 1", ".end", ""]
+    (folder / "sweep.cir").write_text("\n".join([*body, *sweep]), encoding="ascii")
+    _run(["ngspice", "-b", "-r", "out.raw", "sweep.cir"], folder)
+    found = read_raw((folder / "out.raw").read_bytes())
+    return np.stack([found[f"v({net})"][: len(inputs)] for net in outputs], axis=1)
+
+
+def _table(d: int, values: Sequence[float]) -> str:
+    """x_d as a piecewise linear function of the index; one point more where there is one only."""
+    padded = [*values, values[-1]]
+    points = ",".join(f"{k},{number(v)}" for k, v in enumerate(padded))
+    return f"bx{d} x{d} 0 v=pwl(v(index),{points})"
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    """Standard output. Raises ToolError with what the simulator said."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"ngspice took longer than {TIMEOUT:.0f} s", "lower --count") from None
+    except OSError as error:
+        raise ToolError(f"ngspice does not start: {error.strerror}", HINT) from error
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode:
+        text = said or done.stdout.decode(errors="replace")
+        raise ToolError(f"ngspice failed with code {done.returncode}", details=text)
+    return done.stdout.decode(errors="replace")
+
+
+def _environment() -> Mapping[str, str]:
+    """Ours, and this package's folder for the child."""
+    here = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(p for p in (here, os.environ.get("PYTHONPATH", "")) if p)
+    return {**os.environ, "PYTHONPATH": path}

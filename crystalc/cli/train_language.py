@@ -1,0 +1,100 @@
+"""``crystalc train lm``: a language model from text to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crystalc.cli.interrupt import stop_on_interrupt
+
+OPTIONAL = "default: the recipe's"
+FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("-o", "--output", type=FILE, required=True, help=".pt or .safetensors")
+@click.option(
+    "--corpus",
+    type=FILE,
+    help="UTF-8 text, or 'shakespeare' to fetch it; default: Python's own documentation",
+)
+@click.option("--recipe", "recipe_name", default="small", show_default=True, metavar="NAME")
+@click.option("--flat", is_flag=True, help="no attention: the blind baseline")
+@click.option("--chars", is_flag=True, help="one token for each character")
+@click.option("--vocab", type=int, default=1024, show_default=True, help="byte-level BPE tokens")
+@click.option(
+    "--gpt2", type=FILE, nargs=2, metavar="ENCODER MERGES", help="GPT-2's encoder.json, vocab.bpe"
+)
+@click.option("--dim", type=int, help=OPTIONAL)
+@click.option("--heads", type=int, help=OPTIONAL)
+@click.option("--context", type=int, help=OPTIONAL)
+@click.option("--blocks", type=int, help=OPTIONAL)
+@click.option("--neurons", type=int, help="of each block's field, once grown")
+@click.option("--ffn", type=int, help="hidden units of each block's feed-forward layer; 0 = none")
+@click.option("--kernel", type=click.Choice(["laplace", "gauss", "radial"]), help=OPTIONAL)
+@click.option("--activation", type=click.Choice(["relu", "gelu"]), help="of the radial kernel")
+@click.option("--metric", type=click.Choice(["l2", "l1"]), help=OPTIONAL)
+@click.option("--normalized", is_flag=True, default=None, help="weights of a token sum to 1")
+@click.option("--windows", type=click.Choice(["random", "stride"]), help=OPTIONAL)
+@click.option("--steps", type=int, help=OPTIONAL)
+@click.option("--batch", type=int, help="windows a step, over all processes")
+@click.option("--lr", type=float, help=OPTIONAL)
+@click.option("--dropout", type=float, help=OPTIONAL)
+@click.option("--frozen", type=float, help="share of the neurons to freeze, 0..1")
+@click.option("--patience", type=int, help="looks at validation without a better loss")
+@click.option("--precision", type=click.Choice(["float32", "bf16"]), help=OPTIONAL)
+@click.option("--seed", type=int, help="draws the births and the batches")
+@click.option("--threads", type=int, default=1, show_default=True, help="of the CPU")
+@click.option("--resume", is_flag=True, help="go on from an interrupted run")
+def train_language(
+    output: Path,
+    corpus: Path | None,
+    recipe_name: str,
+    flat: bool,
+    chars: bool,
+    vocab: int,
+    gpt2: tuple[Path, Path] | None,
+    threads: int,
+    resume: bool,
+    **options: Any,
+) -> None:
+    """Train a language model on a text and write it to OUTPUT.
+
+    Recipes: small (minutes of one core), gpu, original (the run that the project began with).
+    Several processes: torchrun --nproc-per-node N -m crystalc train lm ... Ctrl-C saves the state;
+    the same command with --resume goes on from there.
+    """
+    from crystalc.training import state
+    from crystalc.training.checkpoint import check_target
+    from crystalc.training.corpus import open_corpus
+    from crystalc.training.language.data import Wanted, prepare, vocabulary_for
+    from crystalc.training.language.loop import fit
+    from crystalc.training.language.recipe import recipe_named
+    from crystalc.training.language.report import Bar, finish
+    from crystalc.training.language.team import gather
+
+    check_target(output)
+    recipe = recipe_named(recipe_name).with_options(options)
+    if flat:
+        recipe = recipe.with_options({"kind": "flat_lm"})
+    recipe.config(1, 1)
+    text = open_corpus(corpus)
+    team = gather(threads)
+    vocabulary = vocabulary_for(text, Wanted(vocab, chars, gpt2))
+    data = prepare(text, vocabulary, team, recipe.context)
+    with stop_on_interrupt() as stop, Bar(recipe, team.leads) as bar:
+        file = state.state_path(output)
+        result = fit(recipe, data, team, observe=bar, stop=stop, state=file, resume=resume)
+    if team.leads and not result.interrupted:
+        finish(output, recipe, data, result, team.device)
+    team.part()
+    if result.interrupted:
+        if team.leads:
+            click.echo(
+                f"Interrupted; the state is in {file}. "
+                "Run the same command with --resume to go on.",
+                err=True,
+            )
+        raise SystemExit(130)

@@ -1,0 +1,137 @@
+"""What a weight mode costs: the converted model beside the one it was made from, on text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.container.kinds import Mode
+from crystalc.diagnostics import refuse
+from crystalc.language import LanguageModel
+
+Array = NDArray[Any]
+Logits = Callable[[LanguageModel, Array], Array]
+"""Logits [T, V] of a model for token ids [T], T at most its context."""
+
+DEFAULT_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Means over ``positions`` predictions. ``loss`` is in nats; ``kl`` is KL(reference || it)."""
+
+    positions: int
+    reference_loss: float
+    loss: float
+    kl: float
+    top1: float
+    largest: float
+
+    @property
+    def perplexity_change(self) -> float:
+        """Relative: 0.001 is 0.1 % more than the reference."""
+        return math.expm1(self.loss - self.reference_loss)
+
+    def __str__(self) -> str:
+        return (
+            f"perplexity {math.exp(self.reference_loss):.4f} -> {math.exp(self.loss):.4f} "
+            f"({self.perplexity_change:+.4%}), KL {self.kl:.1e}, top-1 {self.top1:.2%}, "
+            f"logits within {self.largest:.1e}, {self.positions} predictions"
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that a conversion may cost."""
+
+    perplexity_change: float
+    kl: float
+    top1: float
+
+    def excess(self, q: Quality) -> list[str]:
+        """One clause for each figure past the budget."""
+        out = []
+        if not abs(q.perplexity_change) <= self.perplexity_change:
+            limit = f"{self.perplexity_change:.2%}"
+            out.append(f"perplexity changes by {q.perplexity_change:+.4%}, more than {limit}")
+        if not q.kl <= self.kl:
+            out.append(f"KL is {q.kl:.1e}, more than {self.kl:.1e}")
+        if not q.top1 >= self.top1:
+            out.append(f"top-1 agreement is {q.top1:.2%}, less than {self.top1:.2%}")
+        return out
+
+
+EXACT = Budget(1e-6, 1e-9, 1.0)
+FINE = Budget(1e-4, 1e-6, 0.999)
+GOOD = Budget(1e-3, 1e-4, 0.995)
+COARSE = Budget(2e-2, 2e-2, 0.9)
+BUDGETS: dict[Mode, Budget] = {
+    "f32": EXACT,
+    "int16": FINE,
+    "mixed": FINE,
+    "int8": COARSE,
+    "mixed8": COARSE,
+    "q8": GOOD,
+    "q8q4": COARSE,
+}
+
+
+def measure(
+    logits: Logits,
+    reference: LanguageModel,
+    converted: LanguageModel,
+    ids: Array,
+    tokens: int = DEFAULT_TOKENS,
+) -> Quality:
+    """Compare two models of one vocabulary on ``ids`` [n], the first ``tokens`` of them.
+
+    Windows of the whole context do not overlap. Raises CompileError where ``ids`` are too few or
+    not tokens of the model.
+    """
+    ids = np.asarray(ids)[: tokens + 1]
+    vocabulary = reference.config.vocabulary
+    if len(ids) < 2:
+        raise refuse("the text to measure on has fewer than 2 tokens")
+    if converted.config.vocabulary != vocabulary or ids.min() < 0 or ids.max() >= vocabulary:
+        raise refuse(f"the text has tokens beyond the {vocabulary} of the model")
+    sums = np.zeros(5)
+    largest = 0.0
+    for inputs, targets in _windows(ids, reference.config.context):
+        a, b = (logits(model, inputs).astype(np.float64) for model in (reference, converted))
+        sums += _sums(a, b, targets)
+        largest = float(np.maximum(largest, np.abs(a - b).max()))
+    before, after, kl, top1 = (float(v) for v in sums[1:] / sums[0])
+    return Quality(int(sums[0]), before, after, kl, top1, largest)
+
+
+def _windows(ids: Array, context: int) -> Iterator[tuple[Array, Array]]:
+    for start in range(0, len(ids) - 1, context):
+        window = ids[start : start + context + 1]
+        yield window[:-1], window[1:]
+
+
+def _sums(a: Array, b: Array, targets: Array) -> Array:
+    """Count, losses of both, KL and equal decisions over the rows of [T, V] logits."""
+    log_p, log_q = _log_softmax(a), _log_softmax(b)
+    rows = np.arange(len(targets))
+    kl = (np.exp(log_p) * (log_p - log_q)).sum()
+    same = (a.argmax(axis=1) == b.argmax(axis=1)).sum()
+    return np.array([len(rows), -log_p[rows, targets].sum(), -log_q[rows, targets].sum(), kl, same])
+
+
+def _log_softmax(logits: Array) -> Array:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    found: Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return found
+
+
+def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
+    """Raise CompileError where a conversion costs more than the budget."""
+    excess = budget.excess(quality)
+    if excess:
+        raise refuse(f"weights {mode} cost too much: {'; '.join(excess)}", hint="try --weights q8")

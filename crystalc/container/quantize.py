@@ -1,0 +1,145 @@
+"""Tensors to stored numbers and back, one function pair for each element type.
+
+Rounding is to nearest, ties to even. All arithmetic of the way back is float32, in the order
+``q * scale + zero``, so that every reader gets the same floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.container.kinds import GROUP, Dtype, Part
+from crystalc.container.layout import groups
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+STEPS = {Dtype.S16: 32767, Dtype.S8: 127, Dtype.S8R: 127}
+NIBBLE = 15
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Elements of each part [R, C], [R] or [R, G]; ``scale`` and ``zero`` of s16 and s8."""
+
+    dtype: Dtype
+    parts: dict[Part, Array]
+    scale: float = 0.0
+    zero: float = 0.0
+
+
+def quantize(tensor: Array, dtype: Dtype) -> Stored:
+    """``tensor`` as numbers of ``dtype``."""
+    if dtype in (Dtype.S16, Dtype.S8):
+        return _per_tensor(tensor, dtype)
+    if dtype == Dtype.S8R:
+        return _per_row(tensor)
+    if dtype == Dtype.Q4:
+        return _per_group(tensor)
+    return Stored(dtype, {Part.VALUES: tensor})
+
+
+def dequantize(stored: Stored) -> Array:
+    """The tensor that a reader computes with: float32, or as stored for f32, bits and tables."""
+    values, parts = stored.parts[Part.VALUES], stored.parts
+    if stored.dtype in (Dtype.S16, Dtype.S8):
+        found = values.astype(np.float32) * np.float32(stored.scale) + np.float32(stored.zero)
+        return found.astype(np.float32)
+    if stored.dtype == Dtype.S8R:
+        return values.astype(np.float32) * parts[Part.SCALES].astype(np.float32)[:, None]
+    if stored.dtype == Dtype.Q4:
+        scales, minima = (_spread(parts[p], values.shape[1]) for p in (Part.SCALES, Part.MINIMA))
+        return values.astype(np.float32) * scales + minima
+    return values
+
+
+def _per_tensor(tensor: Array, dtype: Dtype) -> Stored:
+    """One scale and one offset, the middle of the range, for a whole tensor."""
+    low, high = float(tensor.min()), float(tensor.max())
+    zero = np.float32((low + high) / 2)
+    scale = np.float32((high - low) / 2 / STEPS[dtype])
+    whole = _divide(tensor.astype(np.float64) - float(zero), np.float64(scale))
+    return Stored(dtype, {Part.VALUES: _clip(whole, dtype)}, float(scale), float(zero))
+
+
+def _per_row(tensor: Array) -> Stored:
+    """Symmetric, the largest magnitude of each row at 127."""
+    scales = (np.abs(tensor).max(axis=1) / np.float32(STEPS[Dtype.S8R])).astype(np.float32)
+    whole = _divide(tensor.astype(np.float64), scales.astype(np.float64)[:, None])
+    return Stored(Dtype.S8R, {Part.VALUES: _clip(whole, Dtype.S8R), Part.SCALES: scales})
+
+
+def _per_group(tensor: Array) -> Stored:
+    """q4: 16 levels from the least to the greatest of each 32 columns of a row."""
+    rows, columns = tensor.shape
+    count = groups(columns)
+    padded = np.pad(tensor, ((0, 0), (0, count * GROUP - columns)), mode="edge")
+    grouped = padded.reshape(rows, count, GROUP).astype(np.float64)
+    there = (np.arange(count * GROUP) < columns).reshape(count, GROUP)
+    minima, scales = _fit(grouped, there)
+    whole = _divide(grouped - _exact(minima), _exact(scales))
+    levels = np.clip(np.rint(whole), 0, NIBBLE).astype(np.uint8)
+    values = levels.reshape(rows, -1)[:, :columns]
+    return Stored(Dtype.Q4, {Part.VALUES: values, Part.SCALES: scales, Part.MINIMA: minima})
+
+
+SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8)
+"""Shares of a group's range that are tried: clipping its ends can lower the squared error."""
+
+
+def _fit(grouped: Array, there: Array) -> tuple[Array, Array]:
+    """float16 minima and scales [R, G] with the least squared error among a few ranges.
+
+    ``there`` bool [G, 32] is False for padding.
+    """
+    low, high = grouped.min(axis=2), grouped.max(axis=2)
+    best = _range(low, high, 1.0)
+    error = _error(grouped, there, *best)
+    for shrink in SHRINKS[1:]:
+        tried = _range(low, high, shrink)
+        found = _error(grouped, there, *tried)
+        better = found < error
+        error = np.where(better, found, error)
+        best = (np.where(better, tried[0], best[0]), np.where(better, tried[1], best[1]))
+    return best
+
+
+def _range(low: Array, high: Array, shrink: float) -> tuple[Array, Array]:
+    middle, half = (low + high) / 2, (high - low) / 2 * shrink
+    minima = (middle - half).astype(np.float16)
+    scales = ((middle + half - minima.astype(np.float64)) / NIBBLE).astype(np.float16)
+    return minima, np.maximum(scales, np.float16(0))
+
+
+def _error(grouped: Array, there: Array, minima: Array, scales: Array) -> Array:
+    whole = _divide(grouped - _exact(minima), _exact(scales))
+    levels = np.clip(np.rint(whole), 0, NIBBLE)
+    error = (levels * _exact(scales) + _exact(minima) - grouped) * there
+    summed: Array = (error**2).sum(axis=2)
+    return summed
+
+
+def _exact(half: Array) -> Array:
+    return half.astype(np.float64)[..., None]
+
+
+def _divide(values: Array, scale: Any) -> Array:
+    """``values / scale``, 0 where the scale is 0 (all its numbers are the same)."""
+    nonzero = np.asarray(scale) != 0
+    found: Array = np.divide(values, scale, out=np.zeros(values.shape), where=nonzero)
+    return found
+
+
+def _clip(whole: Array, dtype: Dtype) -> Array:
+    limit = STEPS[dtype]
+    kind: type[np.integer[Any]] = np.int16 if dtype == Dtype.S16 else np.int8
+    return np.clip(np.rint(whole), -limit, limit).astype(kind)
+
+
+def _spread(per_group: Array, columns: int) -> Floats:
+    """[R, G] -> [R, C]."""
+    return np.repeat(per_group.astype(np.float32), GROUP, axis=1)[:, :columns]

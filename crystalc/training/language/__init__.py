@@ -1,0 +1,1 @@
+"""Training of crystal language models: recipes, growth and freezing, the loop, its report."""
