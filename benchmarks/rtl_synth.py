@@ -34,7 +34,7 @@ BENCH = """module bench;
     reg [{inputs}:0] vectors [0:{last}];
     reg [{inputs}:0] x;
     wire [{outputs}:0] y;
-    {top} design (.model_inp(x), .model_out(y));
+    {top} dut (.model_inp(x), .model_out(y));
     integer k;
     initial begin
         $readmemh("{file}", vectors);

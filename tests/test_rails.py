@@ -65,6 +65,8 @@ def test_what_lies_side_by_side_needs_no_adder() -> None:
     x = inputs(circuit, [(0, 15)] * 4)
     circuit.linear([Linear({c: 16**k for k, c in enumerate(x)})])
     assert not any(cell.kind == "add" for cell in circuit.cells)
+    circuit.linear([Linear({x[0]: 1, x[1]: -16}, 5)])
+    assert sum(cell.kind == "add" for cell in circuit.cells) == 1  # the constant's
 
 
 def test_adders_cost_the_bits_that_overlap() -> None:

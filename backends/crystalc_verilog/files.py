@@ -14,7 +14,7 @@ from crystalc.render import render, source
 from crystalc_verilog.circuit import WIRES
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
-from crystalc_verilog.wires import PRIMITIVES, Wires, table
+from crystalc_verilog.wires import LOOKUP_LIMIT, PRIMITIVES, Wires, lookup, table
 
 Files = Mapping[PurePosixPath, str | bytes]
 
@@ -164,10 +164,16 @@ def tables(lowered: Lowered, name: str) -> list[str]:
         if circuit.cells[c].kind == "table"
     }
     return [
-        render("verilog/table.v.j2", table(f"{name}_t{number:04d}", entries, widths[number]))
+        _table(f"{name}_t{number:04d}", entries, widths[number])
         for entries, number in circuit.tables.items()
         if number in widths
     ]
+
+
+def _table(name: str, entries: Sequence[int], width: int) -> str:
+    if len(entries) <= LOOKUP_LIMIT:
+        return render("verilog/lookup.v.j2", lookup(name, entries, width))
+    return render("verilog/table.v.j2", table(name, entries, width))
 
 
 def parts(lowered: Lowered) -> list[str]:

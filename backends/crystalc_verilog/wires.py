@@ -77,6 +77,24 @@ def table(name: str, entries: Sequence[int], width: int, assign: str = "=") -> T
     return Table(name, index_width, width, lines, literal(default, width))
 
 
+LOOKUP_LIMIT = 256
+"""A table of at most this many entries is written bit by bit."""
+
+
+def lookup(name: str, entries: Sequence[int], width: int) -> Table:
+    """The same table as a constant for each bit of its entries."""
+    default = Counter(entries).most_common(1)[0][0]
+    index_width = max(1, (len(entries) - 1).bit_length())
+    size = 1 << index_width
+    every = [*entries, *[default] * (size - len(entries))]
+    lines = []
+    for bit in range(width):
+        ones = literal(sum((v >> bit & 1) << k for k, v in enumerate(every)), size)
+        lines.append(f"localparam [{size - 1}:0] B{bit} = {ones};")
+    lines += wrapped("assign y = ", [f"B{bit}[index]" for bit in reversed(range(width))], ";")
+    return Table(name, index_width, width, lines, literal(default, width))
+
+
 class Wires:
     """Writes the body of the module: ranks of registers, and the cells between them."""
 
