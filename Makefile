@@ -68,6 +68,8 @@ bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
+	@$(BIN)/python -m benchmarks.rtl_levers
+	@$(BIN)/python -m benchmarks.rtl
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build
