@@ -63,7 +63,7 @@ fuzz: setup ## 10,000 random graphs, C against the oracle (long; COUNT=n, SEED=n
 	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
