@@ -6,6 +6,7 @@ one after another, and a small pipelined circuit turns each sum into the next ve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ import numpy as np
 from crystalc.ir import FixedType, Graph, Node, Op
 from crystalc.ranges import smallest_type
 from crystalc.render import render
+from crystalc_verilog.area import Features, features, product_features
 from crystalc_verilog.element import PRODUCTS, index_bits, post, unfit
 from crystalc_verilog.files import Design, count, fixed, module, parts, tables
 from crystalc_verilog.lower import Lowered
@@ -129,7 +131,21 @@ class _Folding:
                 "lanes": self.lanes * len(self.products),
                 "rom_bits": sum(_rom_bits(p) for p in self.products),
             },
+            area=self.area(),
         )
+
+    def area(self) -> Features:
+        """The features of all units together."""
+        total: Features = Counter()
+        for lowered, plan in self.circuits:
+            total += features(lowered, plan)
+        for p in self.products:
+            widths = (p.x.width, p.weight.width, p.sum.width)
+            square = p.square.width if p.square else 0
+            total += product_features(
+                (len(p.rows), p.rows.shape[1]), p.lanes, widths, square, p.words(), p.l1
+            )
+        return total
 
     def stage(self, value: int, target: int) -> int:
         """The units that compute node ``target`` from the stream of node ``value``."""

@@ -1,0 +1,80 @@
+"""The C loader gives the verdict of the Python one on every file."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runtime_library import load, runtime, small_program
+from runtime_mutate import mutate
+
+from crystalc.container import verdict, write
+from tests.crystal_files import CORPUS
+from tests.language_models import random_model, tiny_config
+
+FOLDER = Path(__file__).parent.parent / "tests" / "crystal_corpus"
+FILES = sorted(FOLDER.glob("*.crystal"))
+OLD = 30
+
+
+def c_verdict(data: bytes) -> int:
+    code, handle, memory = load(data)
+    assert bool(handle) == (code == 0)
+    runtime().crystal_free(handle)
+    del memory
+    return code
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_verdict_on_the_corpus(path: Path) -> None:
+    assert c_verdict(path.read_bytes()) == int(path.name[:2])
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER / "v2").glob("*.crystal")), ids=lambda p: p.stem)
+def test_version_2_is_to_be_upgraded(path: Path) -> None:
+    assert c_verdict(path.read_bytes()) == OLD
+
+
+def test_the_eight_gguf_bugs_have_files() -> None:
+    assert len([p for p in FILES if "gguf" in p.name]) >= 6
+
+
+def test_verdict_on_mutated_files() -> None:
+    """Checksums are put right again, so that the later checks are reached."""
+    rng = np.random.default_rng(7)
+    seeds = [make().bytes() for name, make in CORPUS.items() if name.startswith("00")]
+    seen = set()
+    for _ in range(1500):
+        data = mutate(seeds[rng.integers(len(seeds))], rng)
+        found = c_verdict(data)
+        assert found == (OLD if data[:5] == b"CRYS\2" else int(verdict(data)[0]))
+        seen.add(found)
+    assert len(seen) > 12
+
+
+def test_a_file_is_mapped_and_refused_with_a_sentence(tmp_path: Path) -> None:
+    for name, content in {"a": b"CRYS", "b": b"GGUF" * 100}.items():
+        (tmp_path / name).write_bytes(content)
+        done = subprocess.run([small_program(), tmp_path / name, "x"], capture_output=True)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.count(b"\n") == 1 and done.stderr.startswith(b"error: ")
+    for path in (tmp_path, tmp_path / "missing"):
+        done = subprocess.run([small_program(), path, "x"], capture_output=True)
+        assert done.returncode == 2 and b"cannot be read" in done.stderr
+
+
+def test_memory_beside_the_file_is_bounded(tmp_path: Path) -> None:
+    """The largest cache that a file may ask for, under a limit of address space."""
+    config = tiny_config(context=65536, dim=64, heads=4, neurons=(4,), ffn=0)
+    path = tmp_path / "large.crystal"
+    path.write_bytes(write(random_model(config), "q8"))
+    room = (64 << 20) + path.stat().st_size + (16 << 20)  # the process itself: libc, stack
+    done = subprocess.run(
+        [small_program(), path, "abc", "3"],
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)),
+    )
+    assert done.returncode == 0, done.stderr
