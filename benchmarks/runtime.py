@@ -26,7 +26,6 @@ os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 import numpy as np
 import onnxruntime
 import torch
-from crystalc_c.runtime import MAIN, PROGRAM_FLAGS, folder, language_files
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from rich.console import Console
@@ -38,6 +37,7 @@ from crystalc.files import write_tree
 from crystalc.language import LanguageConfig, LanguageModel, Vocabulary
 from crystalc.nn.generate import generate
 from crystalc.nn.language import LanguageNet
+from crystalc_c.runtime import MAIN, PROGRAM_FLAGS, folder, language_files
 from tests.language_models import random_model
 
 Array = NDArray[Any]
