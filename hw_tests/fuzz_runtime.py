@@ -8,10 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from crystalc.diagnostics import ToolError
 from crystalc_c.build import find_compiler, run
 from crystalc_c.runtime import MAIN, folder
-
-from crystalc.diagnostics import ToolError
 
 HERE = Path(__file__).parent
 CORPUS = HERE.parent / "tests" / "crystal_corpus"

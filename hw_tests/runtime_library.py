@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from c_models import need
-from crystalc_c.runtime import library, program
 from numpy.typing import NDArray
+
+from crystalc_c.runtime import library, program
 
 LAYERS = ("scalar", "avx2", "avx512", "neon")
 _KEPT = tempfile.TemporaryDirectory(prefix="crystalc-runtime-")

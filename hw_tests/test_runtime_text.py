@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crystalc_c.unicode_table import header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runtime_library import Running, Sampler, Stream, running, runtime
@@ -19,12 +18,14 @@ from crystalc.language import Vocabulary
 from crystalc.render import template_root
 from crystalc.training import tokens
 from crystalc.training.tokens import Encoder
+from crystalc_c.unicode_table import header
 from tests.language_models import random_model, tiny_config
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 TEXT = (
     "The field's a sum; it's 42 times\n\nthe field,\tand “fields” of fields — naïve café, "
-    "ДОМ дома, 数字は五です, १२३ ٣٤, Ⅷ ½ x²; we'll, they've 'DON'T'  \u00a0\u3000\u2028 end.\r\n" * 9
+    "ДОМ дома, 数字は五です, १२३ ٣٤, Ⅷ ½ x²; we'll, they've 'DON'T'  \u00a0\u3000\u2028 end.\r\n"
+    * 9
 )
 VARIED = st.text(st.sampled_from("ab Tde's'll  \n\t.é1٣½²Дж数\u00a0\u3000\u2028\x1c\x85😀\u0301ª_"))
 

@@ -1,6 +1,6 @@
 """Letters and numbers of Unicode for the C tokeniser: ``python -m crystalc_c.unicode_table``.
 
-A list of run lengths, outside and inside in turn, from code 0 on: one byte below 128, else two bytes
+A list of run lengths, outside and inside in turn, from code 0 on: one byte below 128, else two
 (seven bits with the top bit set, then eight). Runs too long for that are split by an empty one.
 """
 
@@ -50,10 +50,7 @@ def header() -> str:
         f"/* Letters and numbers of Unicode {unicodedata.unidata_version}, made by "
         "crystalc_c.unicode_table: lengths of runs\n"
         "   outside and inside in turn, one byte below 128, else two with the top bit set. */\n\n"
-        "#include <stdint.h>\n\n"
-        + table("letter_ranges", "L")
-        + "\n"
-        + table("number_ranges", "N")
+        "#include <stdint.h>\n\n" + table("letter_ranges", "L") + "\n" + table("number_ranges", "N")
     )
 
 
