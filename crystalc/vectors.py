@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import refuse
+from crystalc.files import write_atomic
 from crystalc.frontend.limits import MAGNITUDE
 from crystalc.frontend.parameters import first
 from crystalc.frontend.source import open_regular
@@ -20,6 +22,7 @@ Array = NDArray[Any]
 SEED = 1
 DEFAULT_COUNT = 1000
 NPY_MAGIC = b"\x93NUMPY"
+KEPT = "vectors.npz"
 
 
 def samples_of(checkpoint: Checkpoint) -> NDArray[np.float64]:
@@ -84,3 +87,24 @@ def fixed_vectors(graph: Graph, quantized: NDArray[np.int64], count: int) -> NDA
     noise = rng.integers(elem.low, elem.high + 1, (max(count // 4, 1), size))
     body = quantized[np.arange(max(count - len(corners) - len(noise), 1)) % len(quantized)]
     return np.concatenate([corners, body, noise])[:count]
+
+
+def keep(build: Path, x: Array, y: Array) -> None:
+    """Write the inputs [n, I] of the check and what the oracle says [n, O] beside the artefact."""
+    file = io.BytesIO()
+    np.savez_compressed(file, x=x, y=y)
+    write_atomic(build / KEPT, file.getvalue())
+
+
+def kept(build: Path, count: int) -> tuple[Array, Array]:
+    """The first ``count`` vectors that ``keep`` wrote, inputs and outputs. Raises CompileError."""
+    path = build / KEPT
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            x, y = file["x"], file["y"]
+    except Exception:  # for a damaged file NumPy raises half a dozen kinds
+        hint = "compile the model again with --target verilog"
+        raise refuse(f"{path}: no vectors to check on", hint=hint) from None
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or {x.dtype.kind, y.dtype.kind} != {"i"}:
+        raise refuse(f"{path}: not the integers of a check")
+    return x[:count], y[:count]

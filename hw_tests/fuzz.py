@@ -1,8 +1,9 @@
-"""Differential fuzzing: random graphs, C against the oracle.
+"""Differential fuzzing: random graphs, C or RTL against the oracle.
 
-``python -m hw_tests.fuzz --count 10000 --seed 1``. Graph k of a seed is always the same one, so a
-run is resumed with --start and a failure is repeated with --start K --count 1. Failing graphs are
-cut down to the first value that differs and saved as text (and .npz) under build/fuzz/.
+``python -m hw_tests.fuzz --target verilog --count 10000 --seed 1``. Graph k of a seed is always
+the same one, so a run is resumed with --start and a failure is repeated with --start K --count 1.
+Failing graphs are cut down to the first value that differs and saved as text (and .npz) under
+build/fuzz/.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,20 @@ from numpy.typing import NDArray
 
 from crystalc.ir import Graph, Loc, Node, Op, without_dead_nodes
 from crystalc.text import constants
-from hw_tests.c_batch import (
-    ROOT,
-    Case,
-    Failure,
-    Variant,
-    case_of,
-    random_graph,
-    run_cases,
-    runnable,
-)
+from hw_tests import fuzz_verilog
+from hw_tests.c_batch import ROOT, Case, Failure, case_of, random_graph, run_cases, runnable
 
 BATCH = 25
 OUT = ROOT / "build" / "fuzz"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to fuzz: how a case is made and run, and the ways to build it (each has a ``name``)."""
+
+    make_case: Callable[[int, int], Case]
+    run_cases: Callable[[Sequence[Case], Any, Path], list[Failure]]
+    variants: Callable[[], Sequence[Any]]
 
 
 def make_case(seed: int, k: int) -> Case:
@@ -43,15 +45,24 @@ def make_case(seed: int, k: int) -> Case:
     return case_of(random_graph(rng), rng)
 
 
-def run_batch(seed: int, first: int, count: int) -> list[tuple[int, str]]:
+TARGETS: Mapping[str, Target] = {
+    "c": Target(make_case, run_cases, runnable),
+    "verilog": Target(
+        fuzz_verilog.make_case, fuzz_verilog.run_cases, lambda: fuzz_verilog.VARIANTS
+    ),
+}
+
+
+def run_batch(name: str, seed: int, first: int, count: int) -> list[tuple[int, str]]:
     """(number, reason) of each failing graph of ``first`` .. ``first + count``; they are saved."""
-    variants = runnable()
+    target = TARGETS[name]
+    variants = target.variants()
     variant = variants[first // BATCH % len(variants)]
-    cases = [make_case(seed, first + k) for k in range(count)]
+    cases = [target.make_case(seed, first + k) for k in range(count)]
     with tempfile.TemporaryDirectory(prefix="crystalc-fuzz-") as folder:
-        failures = run_cases(cases, variant, Path(folder))
+        failures = target.run_cases(cases, variant, Path(folder))
     for failure in failures:
-        save(seed, first, cases[failure.index], failure, variant)
+        save(target, seed, first, cases[failure.index], failure, variant)
     return [(first + f.index, f"{variant.name}: {f.reason}") for f in failures]
 
 
@@ -72,19 +83,19 @@ def moved_state(case: Case, graph: Graph) -> dict[int, NDArray[Any]]:
     return {i: by_array[id(n.value)] for i, n in graph if id(n.value) in by_array}
 
 
-def smallest(case: Case, variant: Variant) -> tuple[Case, str]:
+def smallest(case: Case, variant: Any, target: Target = TARGETS["c"]) -> tuple[Case, str]:
     """The shortest prefix that still fails, and why; the case itself if none does alone."""
     for candidate in prefixes(case):
         with tempfile.TemporaryDirectory(prefix="crystalc-fuzz-") as folder:
-            failures = run_cases([candidate], variant, Path(folder))
+            failures = target.run_cases([candidate], variant, Path(folder))
         if failures:
             return candidate, failures[0].reason
     return case, "only as a whole"
 
 
-def save(seed: int, first: int, case: Case, failure: Failure, variant: Variant) -> None:
+def save(target: Target, seed: int, first: int, case: Case, failure: Failure, variant: Any) -> None:
     """Write the smallest failing form as text, and its numbers as .npz."""
-    small, reason = smallest(case, variant)
+    small, reason = smallest(case, variant, target)
     OUT.mkdir(parents=True, exist_ok=True)
     name = f"seed{seed}-{first + failure.index}-{variant.name}"
     text = f"{failure.reason}\nsmallest: {reason}\n\n{small.graph}"
@@ -96,6 +107,7 @@ def save(seed: int, first: int, case: Case, failure: Failure, variant: Variant) 
 def main() -> int:
     """Run the command line; 0 when every graph agrees."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--target", choices=sorted(TARGETS), default="c")
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=int, default=0, help="resume at this graph")
@@ -105,8 +117,8 @@ def main() -> int:
     starts = range(args.start, end, BATCH)
     sizes = [min(BATCH, end - first) for first in starts]
     with ProcessPoolExecutor(args.jobs) as pool:
-        seeds = [args.seed] * len(starts)
-        results = pool.map(run_batch, seeds, starts, sizes)
+        same = [args.target] * len(starts), [args.seed] * len(starts)
+        results = pool.map(run_batch, *same, starts, sizes)
         for first, size, bad in zip(starts, sizes, results, strict=True):
             failed += len(bad)
             for number, reason in bad:

@@ -21,6 +21,7 @@ from crystalc.driver import (
     write,
 )
 from crystalc_verilog import VerilogBackend
+from crystalc_verilog.simulate import run as run_tool
 from hw_tests.verilog_models import NEEDS_ICARUS, facts, run, tiny_checkpoint
 
 KERNELS: list[Any] = [
@@ -88,6 +89,28 @@ def test_broken_text_is_a_tool_error(tmp_path: Path) -> None:
     (tmp_path / "crystal.v").write_text("module crystal (;")
     with pytest.raises(ToolError, match="iverilog failed"):
         verify_build(made, tmp_path, check_vectors(made))
+
+
+@pytest.mark.parametrize("frozen", [0.5, 1.0])
+def test_the_core_file_lists_what_was_written(frozen: float, tmp_path: Path) -> None:
+    made = compiled(tiny_checkpoint(frozen=frozen), tmp_path)
+    core = (tmp_path / "crystal.core").read_text()
+    listed = {n for names in re.findall(r"files: \[(.*)\]", core) for n in names.split(", ")}
+    assert listed == {str(name) for name in made.files if name.suffix == ".v"}
+    sets = set(re.findall(r"^  (\w+):\n    files:", core, re.M))
+    used = {n for names in re.findall(r"filesets: \[(.*)\]", core) for n in names.split(", ")}
+    assert used == sets
+    tops = set(re.findall(r"toplevel: (\w+)", core))
+    assert tops == {Path(name).stem for name in listed} - {"crystal_cells"}
+
+
+@NEEDS_ICARUS
+@pytest.mark.parametrize("top", ["crystal_axil", "crystal_wb"])
+def test_icarus_has_no_warning_about_the_buses(top: str, tmp_path: Path) -> None:
+    compiled(tiny_checkpoint(), tmp_path)
+    files = [str(tmp_path / name) for name in ("crystal_cells.v", "crystal.v", f"{top}.v")]
+    command = ["iverilog", "-g2005", "-Wall", "-s", top, "-o", str(tmp_path / "sim"), *files]
+    assert run_tool(command, tmp_path) == ""
 
 
 MUTANTS = {

@@ -141,3 +141,93 @@ def all_values(case: Case) -> list[int]:
         pairs = zip(reversed(codes), case.types, strict=True)
         found.append(case.meaning(*(v - (1 << e.width) if v > e.high else v for v, e in pairs)))
     return found
+
+
+DIVIDE = """
+module top;
+    reg clk = 0, go = 0, next = 0; reg [%(wa)d-1:0] a; reg [%(wb)d-1:0] b;
+    wire done; wire [%(wq)d-1:0] q; integer i, j, n;
+    crystal_divide #(%(wa)d, %(sa)d, %(wb)d, %(shift)d, %(wq)d, %(extra)d) dut (
+        clk, 1'b0, go, next, a, b, done, q);
+    always #1 clk = ~clk;
+    initial begin
+        next = 1; @(negedge clk); next = 0;
+        for (i = 0; i < (1 << %(wa)d); i = i + 1) for (j = 0; j < (1 << %(wb)d); j = j + 1) begin
+            a = i; b = j; go = 1; n = 0;
+            while (!done) begin @(negedge clk); n = n + 1; end
+            $display("%%0d %%0d", q, n);
+            next = 1; @(negedge clk); next = 0;
+        end
+        $display("end"); $finish;
+    end
+endmodule
+"""
+
+
+DIVISIONS = [
+    (4, 1, 3, 2, 0),
+    (4, 0, 3, 0, 2),
+    (2, 1, 5, 3, 1),
+    (5, 1, 1, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("wa", "sa", "wb", "shift", "extra"), DIVISIONS)
+def test_divide(wa: int, sa: int, wb: int, shift: int, extra: int, tmp_path: Path) -> None:
+    """Quotient and clocks of every pair, against the op's definition."""
+    wq = wa + shift + 1
+    shape = {"wa": wa, "sa": sa, "wb": wb, "shift": shift, "wq": wq, "extra": extra}
+    (tmp_path / "all.v").write_text(source("verilog/divide.v") + DIVIDE % shape)
+    run(["iverilog", "-g2005", "-Wall", "-s", "top", "-o", "sim", "all.v"], tmp_path)
+    got = run([str(shutil.which("vvp")), "-n", "sim"], tmp_path, "end").splitlines()[:-1]
+    clocks = max(wa + shift, wb) + 3 + extra + 2
+    wanted = []
+    for i, b in product(range(1 << wa), range(1 << wb)):
+        a = i - (1 << wa) if sa and i >> (wa - 1) else i
+        quotient = ((a << shift) * 2 + max(b, 1)) // (2 * max(b, 1))
+        wanted.append(f"{quotient % (1 << wq)} {clocks}")
+    assert got == wanted
+
+
+LANE = """
+module top;
+    reg clk = 0, counts, pre, gap; reg [2:0] x; reg [2:0] w; wire [11:0] sum; integer i;
+    crystal_lane #(3, %(sx)d, 3, 12, 12, %(pre)d, %(beta)d, %(gap)d, %(left)d) dut (
+        clk, 1'b1, 1'b1, pre, gap, counts, x, w, 12'd5, sum);
+    always #1 clk = ~clk;
+    initial begin
+        for (i = 0; i < 512; i = i + 1) begin
+            {counts, pre, gap, x, w} = i;
+            @(negedge clk); @(negedge clk); $display("%%0d", sum);
+        end
+        $display("end"); $finish;
+    end
+endmodule
+"""
+
+
+LANES = [
+    (0, 0, 0, 0, 0),
+    (1, 1, 1, 1, 2),
+    (0, 2, 0, 2, 1),
+    (1, 2, 2, 0, 0),
+    (1, 0, 0, 2, 0),
+]
+
+
+@pytest.mark.parametrize(("sx", "pre", "beta", "gap", "left"), LANES)
+def test_lane(sx: int, pre: int, beta: int, gap: int, left: int, tmp_path: Path) -> None:
+    """The term of every number and weight, in every mode."""
+    shape = {"sx": sx, "pre": pre, "beta": beta, "gap": gap, "left": left}
+    (tmp_path / "all.v").write_text(source("verilog/lane.v") + LANE % shape)
+    run(["iverilog", "-g2005", "-Wall", "-s", "top", "-o", "sim", "all.v"], tmp_path)
+    got = run([str(shutil.which("vvp")), "-n", "sim"], tmp_path, "end").split()[:-1]
+    wanted = []
+    for i in range(512):
+        counts, with_square, apart, xs, ws = i >> 8, i >> 7 & 1, i >> 6 & 1, i >> 3 & 7, i & 7
+        x, w = xs - 8 if sx and xs > 3 else xs, ws - 8 if ws > 3 else ws
+        beside = w + (x << beta) * (0, 1, -1)[pre] * with_square
+        difference = abs((x << left) - w)
+        term = difference**gap if gap and apart else x * beside
+        wanted.append(str((6 + term * counts) % (1 << 12)))
+    assert got == wanted

@@ -21,9 +21,16 @@ from crystalc_verilog.simulate import Traffic, simulate
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from random_graphs import fixed_graph, inputs_for, random_state
-from support import tiny_checkpoint
+from support import as_document, tiny_checkpoint, write_safetensors
 
-__all__ = ["fixed_graph", "inputs_for", "random_state", "tiny_checkpoint"]
+__all__ = [
+    "as_document",
+    "fixed_graph",
+    "inputs_for",
+    "random_state",
+    "tiny_checkpoint",
+    "write_safetensors",
+]
 
 Array = NDArray[Any]
 

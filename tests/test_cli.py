@@ -315,6 +315,23 @@ def test_version_and_help(cli: Cli) -> None:
     assert err.startswith("Usage: crystalc")
 
 
+def test_options_of_a_target_are_long_options(cli: Cli, model: str) -> None:
+    words = ("--target", "c", "--layout", "compact", "--constants=hex", "--no-check")
+    code, _, err = cli(model, *words)
+    assert (code, err) == (0, "")
+    command = json.loads(Path("build/c/report.json").read_text())["command"]
+    assert command.endswith("-O constants=hex -O layout=compact")
+
+
+def test_help_lists_the_options_of_each_target(cli: Cli) -> None:
+    every = cli("compile", "--help")[1]
+    assert "Options of --target c" in every
+    assert "--levels-per-stage TEXT" in every
+    one = cli("compile", "--target", "c", "--help")[1]
+    assert "--layout TEXT" in one
+    assert "--levels-per-stage" not in one
+
+
 def test_ctrl_c_is_exit_130(cli: Cli, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

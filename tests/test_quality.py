@@ -18,7 +18,7 @@ IDS = np.random.default_rng(3).integers(0, 23, 40)
 
 
 def logits(model: LanguageModel, ids: Any) -> Any:
-    return torch_logits(model, ids[None])[0]
+    return torch_logits(model, ids)
 
 
 def test_a_model_beside_itself() -> None:
@@ -34,7 +34,7 @@ def test_figures_of_two_models() -> None:
 
     q = measure(logits, A, B, IDS)
     pairs = [(IDS[s : s + 7][:-1], IDS[s : s + 7][1:]) for s in range(0, 39, 6)]
-    p, r = (torch.cat([torch.tensor(logits(m, x)) for x, _ in pairs]) for m in (A, B))
+    p, r = (torch.cat([torch.tensor(logits(m, x[None])[0]) for x, _ in pairs]) for m in (A, B))
     targets = torch.tensor(np.concatenate([y for _, y in pairs]))
     assert math.isclose(q.reference_loss, F.cross_entropy(p, targets).item(), rel_tol=1e-9)
     assert math.isclose(q.loss, F.cross_entropy(r, targets).item(), rel_tol=1e-9)

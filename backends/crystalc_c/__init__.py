@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +14,10 @@ from crystalc.ir import Graph
 from crystalc_c import floats, integers
 from crystalc_c.build import COMPILERS, execute
 from crystalc_c.files import write
+from crystalc_c.language import execute_language
 from crystalc_c.names import check_name
 from crystalc_c.plan import Plan
+from crystalc_c.runtime import language_files
 
 CHOICES = {
     "layout": ("simd", "compact"),
@@ -44,10 +46,16 @@ class CBackend:
     )
 
     prefix: str = "crystal"
-    layout: str = "simd"
-    constants: str = "auto"
-    compiler: str = ""
-    cflags: str = ""
+    layout: str = field(
+        default="simd", metadata={"help": "simd (default) or compact, for microcontrollers."}
+    )
+    constants: str = field(
+        default="auto", metadata={"help": "auto (default), hex, incbin or string."}
+    )
+    compiler: str = field(default="", metadata={"help": "Default $CC, cc, gcc or clang."})
+    cflags: str = field(
+        default="", metadata={"help": "Instead of -std=c99 -O3 -march=native, with the check."}
+    )
 
     def __post_init__(self) -> None:
         check_name(self.prefix)
@@ -62,6 +70,15 @@ class CBackend:
         plan = Plan(graph, simd=self.layout == "simd")
         (integers if graph.is_fixed else floats).lower(plan)
         return write(plan, self.prefix, header, self.constants)
+
+    def emit_language(self, container: bytes, header: str) -> Files:
+        """A language model, as the bytes of a ``.crystal`` file, inside the C runtime."""
+        constants = "string" if self.constants == "string" else "incbin"
+        return language_files(container, self.prefix, header, constants)
+
+    def execute_language(self, build: Path, ids: NDArray[Any]) -> NDArray[Any]:
+        """Logits [B, T, V] for token ids [B, T]. Raises ToolError."""
+        return execute_language(build, self.prefix, self.compiler, self.cflags, ids)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of the compiled harness. Raises ToolError."""

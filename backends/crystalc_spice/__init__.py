@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,10 +13,15 @@ from crystalc.backend import Capabilities, Electrical, Files
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph, Op
 from crystalc_spice.behavioral import RULES, Behavioral
+from crystalc_spice.bill import bill
+from crystalc_spice.crossbar import Crossbar
 from crystalc_spice.files import Circuit, write
-from crystalc_spice.simulate import default_engine, simulate
+from crystalc_spice.simulate import simulate
 
-LEVELS = ("behavioral",)
+LEVELS = ("behavioral", "crossbar")
+DECISIONS = {"E12": 0.85, "E24": 0.95, "E48": 0.97, "E96": 0.98, "E192": 0.99, "exact": 0.995}
+"""Share of the oracle's decisions that a crossbar of this series keeps."""
+OPTIONS = "reltol=1e-6 abstol=1e-12 vntol=1e-9"
 ENGINES = ("shared", "batch")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -41,6 +46,7 @@ class SpiceBackend:
 
     prefix: str = "crystal"
     level: str = "behavioral"
+    series: str = ""
     engine: str = ""
 
     def __post_init__(self) -> None:
@@ -50,19 +56,35 @@ class SpiceBackend:
         _choice("level", self.level, LEVELS)
         if self.engine:
             _choice("engine", self.engine, ENGINES)
+        if self.series and self.level == "behavioral":
+            raise refuse("option 'series' has no meaning here", hint="add -O level=crossbar")
+        _choice("series", self.parts, tuple(DECISIONS))
+        if self.level == "crossbar":
+            kept = Electrical(absolute=0.0, share=1.0, decisions=DECISIONS[self.parts])
+            made = replace(type(self).capabilities, float_agreement=kept)
+            object.__setattr__(self, "capabilities", made)
+
+    @property
+    def parts(self) -> str:
+        """The series that resistors are taken from."""
+        return self.series or "E96"
 
     def emit(self, graph: Graph, header: str) -> Files:
         """NAME.cir and NAME.json."""
-        circuit = Behavioral(graph)
-        netlist = circuit.run()
         inputs = graph.input.type.shape[0]
-        options = "reltol=1e-6 abstol=1e-12 vntol=1e-9"
-        made = Circuit(self.prefix, self.level, inputs, circuit.outputs, options, netlist, {})
-        return write(made, header)
+        circuit = Behavioral(graph)
+        if self.level == "crossbar":
+            circuit = Crossbar(graph, series=self.parts)
+        netlist = circuit.run()
+        outputs = circuit.outputs
+        facts = bill(circuit) if isinstance(circuit, Crossbar) else {}
+        return write(
+            Circuit(self.prefix, self.level, inputs, outputs, OPTIONS, netlist, facts), header
+        )
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of ngspice. Raises ToolError."""
-        return simulate(build, self.prefix, inputs, self.engine or default_engine())
+        return simulate(build, self.prefix, inputs, self.engine)
 
 
 def _choice(option: str, given: str, known: tuple[str, ...]) -> None:

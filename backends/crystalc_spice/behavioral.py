@@ -6,7 +6,8 @@ Products with constants are linear controlled sources into 1 ohm, so that a dist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -118,7 +119,7 @@ class Behavioral:
         x, weights = self.nets(node.inputs[0]), self.constant(node.inputs[1])
         assert weights is not None
         rows = weights if node.attrs.get("transposed") else weights.T
-        return [Sum(dict(zip(x, row, strict=True))) for row in rows.tolist()]
+        return [_weighted(x, row) for row in rows.tolist()]
 
     def distance(self, i: int, node: Node) -> list[Sum]:
         points = self.constant(node.inputs[1])
@@ -135,11 +136,10 @@ class Behavioral:
                 )
                 for n, p in enumerate(points.tolist())
             ]
-        square = self.square(node.inputs[0])
+        square = Sum({self.square(node.inputs[0]): 1.0})
         return [
-            Sum(
-                {square: 1.0, **{s: -2.0 * v for s, v in zip(x, p, strict=True)}},
-                sum(map(_square, p)),
+            square.plus(_weighted(x, [-2.0 * v for v in p])).plus(
+                Sum({}, math.fsum(v * v for v in p))
             )
             for p in points.tolist()
         ]
@@ -205,8 +205,12 @@ class Behavioral:
         return [self.made(f"n{i}_{k}", [share]) for k, share in enumerate(shares)]
 
 
-def _square(x: float) -> float:
-    return x * x
+def _weighted(nets: Sequence[str], gains: Sequence[float]) -> Sum:
+    """sum gain_k * net_k; a net may come twice."""
+    total: dict[str, float] = {}
+    for net, gain in zip(nets, gains, strict=True):
+        total[net] = total.get(net, 0.0) + gain
+    return Sum(total)
 
 
 def _gelu(x: str) -> str:

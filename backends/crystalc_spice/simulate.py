@@ -25,13 +25,24 @@ TIMEOUT = 600.0
 HINT = "apt install ngspice libngspice0"
 
 
-def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str) -> NDArray[np.float64]:
+def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str = "") -> NDArray[np.float64]:
     """Output voltages [batch, O] for inputs [batch, I] in volts. Raises ToolError."""
     facts = json.loads((build / f"{name}.json").read_text(encoding="utf-8"))
     netlist = (build / f"{name}.cir").resolve()
-    run = _shared if engine == "shared" else _batch
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        return run(netlist, facts["outputs"], inputs, Path(place))
+        return solve_netlist(netlist, facts["outputs"], inputs, Path(place), engine)
+
+
+def solve_netlist(
+    netlist: Path,
+    outputs: Sequence[str],
+    inputs: NDArray[Any],
+    folder: Path,
+    engine: str = "",
+) -> NDArray[np.float64]:
+    """Voltages [batch, O] of the nets ``outputs``; ``folder`` is a place to work in."""
+    run = _shared if (engine or default_engine()) == "shared" else _batch
+    return run(netlist, outputs, inputs, folder)
 
 
 def default_engine() -> str:

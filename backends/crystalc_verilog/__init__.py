@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,9 +44,15 @@ class VerilogBackend:
     )
 
     prefix: str = "crystal"
-    arch: str = "parallel"
-    lanes: str = ""
-    levels_per_stage: str = "5"
+    arch: str = field(
+        default="parallel", metadata={"help": "parallel (default) or folded: see docs/verilog.md."}
+    )
+    lanes: str = field(
+        default="", metadata={"help": f"Multipliers of each product (folded); default {LANES}."}
+    )
+    levels_per_stage: str = field(
+        default="5", metadata={"help": "Adders in a row between two registers; default 5."}
+    )
 
     def __post_init__(self) -> None:
         check_name(self.prefix)

@@ -1,45 +1,38 @@
-"""What stands between two matrix products of a folded design: one element after another.
+"""What stands after a sum in a folded design: one element after another.
 
-Every value with one number per output becomes a function of the running index: constants are
-tables of it. The result is a circuit of three inputs: sum, sum of squares, index.
+Every constant with one number per output is a table of the running index. Look-ups and divisions
+are units of their own, so the circuit of a pass is cut into segments at them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from crystalc.diagnostics import CompileError, refuse
 from crystalc.ir import FixedType, Graph, Node, Op
 from crystalc_verilog.circuit import Circuit, Linear
-from crystalc_verilog.cmvm import Term
 from crystalc_verilog.files import fixed
+from crystalc_verilog.head import Head
 from crystalc_verilog.lower import Lowered
-
-PRODUCTS = frozenset({Op.MATMUL, Op.DISTANCE})
+from crystalc_verilog.passes import elem, unfit
 
 Value = int | Linear
 
 
-def post(graph: Graph, value: int, size: int) -> tuple[Lowered, int, int | None]:
-    """The circuit of node ``value`` for one element; its MATMUL or DISTANCE, and its SUMSQ.
-
-    Raises CompileError, located, where an op needs more than that.
+@dataclass(frozen=True)
+class Segment:
+    """A circuit with one output. ``ports``: what each of its inputs is: value, square, least or
+    index; ``states``: the active constants it reads by index.
     """
-    made = _Element(graph, size)
-    root, square = made.ends(value)
-    widths = [made.field(root)]
-    widths.append(made.field(square) if square is not None else FixedType(False, 1))
-    index = FixedType(False, index_bits(size))
-    inputs, at = [], 0
-    for elem, high in ((widths[0], None), (widths[1], None), (index, size - 1)):
-        top = elem.high if high is None else high
-        inputs.append(made.circuit.make("input", (), (at,), elem.low, max(top, elem.low + 1)))
-        at += elem.width
-    made.values[root] = inputs[0]
-    if square is not None:
-        made.values[square] = inputs[1]
-    made.index = inputs[2]
-    return Lowered(made.circuit, tuple(inputs), (made.cell(value),), ()), root, square
+
+    lowered: Lowered
+    ports: tuple[str, ...]
+    states: tuple[int, ...]
+
+    @property
+    def output(self) -> FixedType:
+        """Type of the result."""
+        return self.lowered.circuit.cells[self.lowered.outputs[0]].type
 
 
 def index_bits(size: int) -> int:
@@ -47,48 +40,73 @@ def index_bits(size: int) -> int:
     return max(1, (size - 1).bit_length())
 
 
-def unfit(node: Node) -> CompileError:
-    """The refusal of an op that a folded design has no unit for."""
-    what = "active neurons" if node.is_state else f"'{node.op.value}' here"
-    hint = "use -O arch=parallel"
-    return refuse(f"-O arch=folded has no place for {what}", node.loc.key, node.loc.index, hint)
+def rotated(entries: list[int], first: int) -> list[int]:
+    """The table of ``entries`` by the low bits of an address that begins at ``first``."""
+    full = 1 << index_bits(len(entries))
+    padded = entries + [entries[0]] * (full - len(entries))
+    return [padded[(k - first) % full] for k in range(full)]
+
+
+def segment(
+    graph: Graph, goal: int, start: int, source: Head | FixedType, size: int, first: int
+) -> Segment:
+    """The circuit of node ``goal`` from node ``start``, whose number comes from the lanes as
+    ``source`` says, or as it is. ``first``: the address of element 0.
+    """
+    made = _Element(graph, size, first, start)
+    made.begin(source)
+    out = made.cell(goal)
+    inputs = tuple(made.ports.values())
+    return Segment(
+        Lowered(made.circuit, inputs, (out,), ()), tuple(made.ports), tuple(sorted(made.states))
+    )
 
 
 class _Element:
-    def __init__(self, graph: Graph, size: int) -> None:
-        self.graph, self.size = graph, size
+    def __init__(self, graph: Graph, size: int, first: int, start: int) -> None:
+        self.graph, self.size, self.first, self.start = graph, size, first, start
         self.circuit = Circuit()
         self.values: dict[int, Value] = {}
-        self.index = -1
+        self.ports: dict[str, int] = {}
+        self.states: set[int] = set()
 
-    def field(self, i: int) -> FixedType:
-        return fixed(self.graph[i].type.elem)
+    def port(self, name: str, low: int, high: int) -> int:
+        if name not in self.ports:
+            order = ("value", "square", "least", "index").index(name)
+            self.ports[name] = self.circuit.make("input", (), (order,), low, max(high, low + 1))
+        return self.ports[name]
 
-    def ends(self, value: int) -> tuple[int, int | None]:
-        """The one product and the at most one SUMSQ that ``value`` is computed from."""
-        found: dict[Op, set[int]] = {Op.MATMUL: set(), Op.SUMSQ: set()}
-        todo = [value]
-        while todo:
-            i = todo.pop()
-            node = self.graph[i]
-            if node.op in PRODUCTS or node.op is Op.SUMSQ:
-                found[Op.SUMSQ if node.op is Op.SUMSQ else Op.MATMUL].add(i)
-            elif node.op in RULES:
-                todo += node.inputs
-            elif not node.is_frozen_const:
-                raise unfit(node)
-        products, squares = sorted(found[Op.MATMUL]), sorted(found[Op.SUMSQ])
-        if len(products) != 1 or len(squares) > 1:
-            raise unfit(self.graph[value])
-        if squares and self.graph[squares[0]].inputs[0] != self.graph[products[0]].inputs[0]:
-            raise unfit(self.graph[squares[0]])
-        return products[0], squares[0] if squares else None
+    @property
+    def index(self) -> int:
+        return self.port("index", 0, (1 << index_bits(self.size)) - 1)
+
+    def begin(self, source: Head | FixedType) -> None:
+        """The value of the start node."""
+        if isinstance(source, FixedType):
+            self.values[self.start] = self.port("value", source.low, source.high)
+            return
+        total = Linear({self.port("value", source.low, source.high): 1})
+        if source.square:
+            total = total.plus(Linear({self.square(): 1}), source.square)
+        scaled = self.scaled(total, [1 << s for s in source.scales])
+        if source.shift is None:
+            self.values[self.start] = scaled
+            return
+        [cell] = self.circuit.linear([scaled])
+        self.values[self.start] = self.circuit.saturate(
+            cell, source.shift, elem(self.graph, self.start)
+        )
+
+    def square(self) -> int:
+        kinds = [elem(self.graph, i) for i in self.graph.find(Op.SUMSQ)]
+        return self.port("square", 0, max(k.high for k in kinds))
 
     def value(self, i: int) -> Value:
         if i not in self.values:
             node = self.graph[i]
-            made = self.const(node) if node.op is Op.CONST else RULES[node.op](self, node)
-            self.values[i] = made
+            if node.op not in RULES:
+                raise unfit(node)
+            self.values[i] = RULES[node.op](self, i, node)
             if len(self.graph.users(i)) > 1:
                 self.cell(i)
         return self.values[i]
@@ -98,8 +116,8 @@ class _Element:
         made = self.value(i)
         if isinstance(made, Linear):
             [made] = self.circuit.linear([made])
-        elem = self.field(i)
-        cell = self.circuit.narrow(made, elem.low, elem.high)
+        kind = elem(self.graph, i)
+        cell = self.circuit.narrow(made, kind.low, kind.high)
         self.values[i] = cell
         return cell
 
@@ -113,43 +131,58 @@ class _Element:
 
     def indexed(self, entries: list[int]) -> int:
         """entries[index], or the one entry there is."""
-        if len(entries) == 1:
+        if len(set(entries)) == 1:
             return self.circuit.const(entries[0])
-        return self.circuit.table(self.index, entries)
+        return self.circuit.table(self.index, rotated(entries, self.first))
 
-    def const(self, node: Node) -> int:
-        return self.indexed([int(v) for v in node.data()])
+    def const(self, i: int, node: Node) -> int:
+        if node.data().ndim != 1:
+            raise unfit(node)
+        if not node.is_state:
+            return self.indexed([int(v) for v in node.data()])
+        self.states.add(i)
+        kind = fixed(node.type.elem)
+        return self.circuit.make("memory", (self.index,), (i,), kind.low, kind.high)
 
-    def add(self, node: Node) -> Linear:
+    def sumsq(self, i: int, node: Node) -> int:
+        return self.square()
+
+    def least(self, i: int, node: Node) -> int:
+        kind = elem(self.graph, node.inputs[0])
+        return self.port("least", kind.low, kind.high)
+
+    def add(self, i: int, node: Node) -> Linear:
         a, b = (self.sum(j) for j in node.inputs)
         return a.plus(b, 1 if node.op is Op.ADD else -1)
 
-    def shift(self, node: Node) -> Linear:
+    def shift(self, i: int, node: Node) -> Linear:
         return self.sum(node.inputs[0]).times(1 << int(node.attrs["left"]))
 
-    def mul(self, node: Node) -> int:
+    def mul(self, i: int, node: Node) -> int:
         return self.circuit.mul(self.cell(node.inputs[0]), self.cell(node.inputs[1]))
 
-    def relu(self, node: Node) -> int:
+    def relu(self, i: int, node: Node) -> int:
         return self.circuit.relu(self.cell(node.inputs[0]))
 
-    def requant(self, node: Node) -> int:
-        factors = self.graph[node.inputs[1]]
-        if not factors.is_frozen_const:
-            raise unfit(factors)
-        weights = [int(v) for v in factors.data()]
-        free = min([int(node.attrs["shift"]), *(_twos(w) for w in weights)])
-        shift = int(node.attrs["shift"]) - free
-        scaled = self.scaled(node.inputs[0], [w >> free for w in weights])
+    def requant(self, i: int, node: Node) -> int:
+        factors, shift = self.graph[node.inputs[1]], int(node.attrs["shift"])
+        if factors.is_frozen_const:
+            weights = [int(v) for v in factors.data()]
+            free = min([shift, *(_twos(w) for w in weights)])
+            shift -= free
+            scaled = self.scaled(self.sum(node.inputs[0]), [w >> free for w in weights])
+        else:
+            x, factor = self.cell(node.inputs[0]), self.cell(node.inputs[1])
+            scaled = self.as_sum(self.circuit.mul(x, factor))
         [cell] = self.circuit.linear([scaled.plus(Linear({}, 1 << shift >> 1))])
         return self.circuit.saturate(cell, shift, fixed(node.type.elem))
 
-    def scaled(self, i: int, weights: list[int]) -> Linear:
-        """The value times weights[index]: a choice between shifts where those will do."""
+    def scaled(self, total: Linear, weights: list[int]) -> Linear:
+        """total * weights[index]: a choice between shifts where those will do."""
         kinds = sorted(set(weights))
         if len(kinds) == 1:
-            return self.sum(i).times(kinds[0])
-        x = self.cell(i)
+            return total.times(kinds[0])
+        [x] = self.circuit.linear([total])
         if any(abs(w) & (abs(w) - 1) for w in kinds):
             return self.as_sum(self.circuit.mul(x, self.indexed(weights)))
         options = [self.circuit.linear([self.as_sum(x).times(w)])[0] for w in kinds]
@@ -159,30 +192,20 @@ class _Element:
             made = self.circuit.choose(chosen, option, made)
         return self.as_sum(made)
 
-    def lookup(self, node: Node) -> int:
-        """One table over neuron and index together."""
-        index, table = self.cell(node.inputs[0]), self.graph[node.inputs[1]]
-        if not table.is_frozen_const:
-            raise unfit(table)
-        rows = table.data().tolist()
-        if len(rows) == 1:
-            return self.circuit.table(index, rows[0])
-        bits = len(rows[0]).bit_length() - 1
-        address = self.circuit.add(Term(self.index, bits), Term(index, 0))
-        return self.circuit.table(self.circuit.settle(address), [v for row in rows for v in row])
-
 
 def _twos(value: int) -> int:
     """How often 2 divides ``value``; 62 for 0."""
     return (value & -value).bit_length() - 1 if value else 62
 
 
-RULES: Mapping[Op, Callable[[_Element, Node], Value]] = {
+RULES: Mapping[Op, Callable[[_Element, int, Node], Value]] = {
+    Op.CONST: _Element.const,
+    Op.SUMSQ: _Element.sumsq,
+    Op.MIN: _Element.least,
     Op.ADD: _Element.add,
     Op.SUB: _Element.add,
     Op.SHIFT: _Element.shift,
     Op.MUL: _Element.mul,
     Op.RELU: _Element.relu,
     Op.REQUANT: _Element.requant,
-    Op.LOOKUP: _Element.lookup,
 }

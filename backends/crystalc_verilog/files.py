@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 
 from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
+from crystalc.stored import to_json
+from crystalc_verilog.bus import BUS_PARTS, WORD_BYTES, Sizes, byte_map, wrappers
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
 from crystalc_verilog.wires import PRIMITIVES, Wires, table
@@ -36,8 +39,7 @@ class Module:
 @dataclass(frozen=True)
 class Design:
     """A whole artefact. ``beats``: into how many parts a vector is cut at input and output;
-    ``parts``: files of the primitives it needs; ``first_only``: the latency is that of a vector
-    that meets an idle design.
+    ``parts``: files of the primitives it needs; ``area``: features of an estimate (area.py).
     """
 
     graph: Graph
@@ -49,6 +51,7 @@ class Design:
     modules: Sequence[str]
     parts: Sequence[str]
     cells: Mapping[str, int]
+    area: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ends(self) -> tuple[tuple[int, FixedType], tuple[int, FixedType]]:
@@ -83,6 +86,7 @@ class Context:
     latency: int
     interval: int
     patience: int
+    buses: Sequence[str]
 
 
 def fixed(elem: Any) -> FixedType:
@@ -98,7 +102,7 @@ def address_bits(states: Sequence[State]) -> int:
 
 
 def write(design: Design, header: str) -> Files:
-    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json."""
+    """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core, NAME.json, NAME.graph.json, and the buses."""
     lines = header.strip("\n").split("\n")
     context = Context(
         name=design.name,
@@ -114,15 +118,26 @@ def write(design: Design, header: str) -> Files:
         latency=design.latency,
         interval=design.interval,
         patience=PATIENCE + 2 * design.latency,
+        buses=["axil", "wb"] if design.states else [],
     )
     name = design.name
+    sources = {
+        f"{name}.v": render("verilog/model.v.j2", context),
+        "crystal_cells.v": _primitives(design, lines),
+    }
     return {
-        PurePosixPath(f"{name}.v"): render("verilog/model.v.j2", context),
-        PurePosixPath("crystal_cells.v"): _primitives(design, lines),
+        **(wrappers(name, _sizes(design), lines) if design.states else {}),
+        **{PurePosixPath(file): text for file, text in sources.items()},
         PurePosixPath(f"{name}_tb.v"): render("verilog/tb.v.j2", context),
         PurePosixPath(f"{name}.core"): render("verilog/fusesoc.core.j2", context),
-        PurePosixPath(f"{name}.json"): json.dumps(_facts(design), indent=1) + "\n",
+        PurePosixPath(f"{name}.json"): json.dumps(_facts(design, sources), indent=1) + "\n",
+        PurePosixPath(f"{name}.graph.json"): to_json(design.graph),
     }
+
+
+def _sizes(design: Design) -> Sizes:
+    words = sum(s.words for s in design.states)
+    return Sizes(words, address_bits(design.states), _data_bits(design.states), *design.bits)
 
 
 def _interface(design: Design) -> list[str]:
@@ -179,11 +194,12 @@ def parts(lowered: Lowered) -> list[str]:
 def _primitives(design: Design, header: Sequence[str]) -> str:
     """The hand-written primitives in one file."""
     head = f"// {header[0]}\n\n`default_nettype none\n// verilator lint_off DECLFILENAME\n"
-    texts = [source(f"verilog/{name}") for name in dict.fromkeys(design.parts)]
+    parts = dict.fromkeys([*design.parts, *(BUS_PARTS if design.states else ())])
+    texts = [source(f"verilog/{name}") for name in parts]
     return "\n".join([head, *texts, "`default_nettype wire\n"])
 
 
-def _facts(design: Design) -> dict[str, Any]:
+def _facts(design: Design, sources: Mapping[str, str]) -> dict[str, Any]:
     """What a user of the module needs to know, for programs."""
     first, last = design.ends
     return {
@@ -195,7 +211,9 @@ def _facts(design: Design) -> dict[str, Any]:
         "state": [
             {
                 "name": f"n{s.node:04d}",
+                "role": design.graph[s.node].attrs["role"],
                 "address": s.address,
+                "byte_address": WORD_BYTES * s.address,
                 "shape": s.shape,
                 "width": s.type.width,
                 "signed": s.type.signed,
@@ -204,7 +222,10 @@ def _facts(design: Design) -> dict[str, Any]:
         ],
         "address_bits": address_bits(design.states),
         "data_bits": _data_bits(design.states),
+        "bus": byte_map(_sizes(design)) if design.states else None,
         "cells": design.cells,
+        "area": dict(sorted((k, v) for k, v in design.area.items() if v)),
+        "sha256": {file: sha256(text.encode()).hexdigest() for file, text in sources.items()},
     }
 
 

@@ -33,7 +33,7 @@ RESERVED = """
 """
 """IEEE 1364-2005 and 1800-2017, of which many tools know the union."""
 
-PORTS = frozenset({"clk", "rst", "dut"})
+PORTS = frozenset({"clk", "rst", "dut", "bus", "map", "core"})
 
 
 def check_name(name: str) -> None:

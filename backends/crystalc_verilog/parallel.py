@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crystalc.ir import Graph
+from crystalc_verilog.area import features
 from crystalc_verilog.files import Design, address_bits, count, fixed, module, parts, tables
 from crystalc_verilog.lower import lower
 from crystalc_verilog.schedule import schedule
@@ -26,4 +27,5 @@ def parallel(graph: Graph, name: str, levels: int) -> Design:
         modules=[module(name, wires, (bits[0], bits[1])), *tables(lowered, name)],
         parts=parts(lowered),
         cells=count([(lowered, plan)]),
+        area=features(lowered, plan),
     )

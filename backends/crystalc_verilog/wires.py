@@ -174,11 +174,20 @@ class Wires:
         cell, name = self.circuit.cells[c], self.read(c, last)
         if cell.kind == "const":
             return literal(cell.low, self.output_width)
-        more, width = self.output_width - self.width(c), self.width(c)
+        more = self.output_width - self.width(c)
         if not more:
             return name
-        top = f"{name}[{width - 1}]" if cell.type.signed else "1'b0"
-        return f"{{{more}{{{top}}}}}, {name}"
+        return f"{{{more}{{{self.sign_bit(c, name)}}}}}, {name}"
+
+    def sign_bit(self, c: int, name: str) -> str:
+        """The wire that a cell read as ``name`` is extended with."""
+        cell = self.circuit.cells[c]
+        if not cell.type.signed:
+            return "1'b0"
+        if cell.kind == "state":
+            node, k = cell.params
+            return f"s{node:04d}[{(k + 1) * cell.type.width - 1}]"
+        return f"{name}[{cell.type.width - 1}]"
 
     def at(self, c: int, r: int) -> str:
         return f"v{c:04d}_{r}"

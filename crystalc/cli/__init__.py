@@ -10,11 +10,19 @@ from typing import Any
 import click
 
 from crystalc import __version__
+from crystalc.cli.check import check
 from crystalc.cli.compile import compile_
+from crystalc.cli.container import quantize_study, upgrade, verify
 from crystalc.cli.demo import demo
 from crystalc.cli.doctor import doctor
+from crystalc.cli.estimate import estimate
+from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
+from crystalc.cli.neuron import neuron
+from crystalc.cli.prove import prove
 from crystalc.cli.run import run_
+from crystalc.cli.spice import bom, montecarlo
+from crystalc.cli.synth import synth
 from crystalc.cli.train import train
 from crystalc.diagnostics import (
     EXIT_INPUT_REFUSED,
@@ -83,10 +91,21 @@ def cli() -> None:
 
 
 cli.add_command(compile_)
+cli.add_command(check)
+cli.add_command(neuron)
+cli.add_command(upgrade)
+cli.add_command(verify)
+cli.add_command(quantize_study)
 cli.add_command(train)
 cli.add_command(inspect)
 cli.add_command(doctor)
 cli.add_command(demo)
+cli.add_command(synth)
+cli.add_command(estimate)
+cli.add_command(fpga)
+cli.add_command(montecarlo)
+cli.add_command(bom)
+cli.add_command(prove)
 cli.add_command(run_)
 
 

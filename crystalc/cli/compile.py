@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalc.cli import compile_crystal
+from crystalc.cli.compile_language import compile_language
+from crystalc.cli.target_options import TargetCommand, given_options
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from crystalc.ir import Graph
 
 
-@click.command("compile")
+@click.command("compile", cls=TargetCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", help="One of crystalc --list-targets.")
 @click.option(
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
 @click.option("--width", type=int, help="Bits of the fixed form, 4..16; default 8.")
 @click.option(
     "--weights",
-    type=click.Choice(["f32", "q8"]),
-    help="Storage of constants under float arithmetic; default f32.",
+    type=click.Choice(["f32", "q8", "int16", "int8", "mixed", "mixed8", "q8q4"]),
+    help="Storage of constants under float arithmetic; default f32. Of a language model: "
+    "default q8; the modes after q8 are for these alone.",
 )
 @click.option("--argmax", is_flag=True, help="The artefact returns the class, not the logits.")
 @click.option("--name", help="Prefix of every public symbol; default crystal.")
@@ -51,6 +55,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many vectors to check on.",
 )
+@click.option(
+    "--prune-vocab",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Language model: keep only the tokens of this text.",
+)
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    help="Language model: measure the cost of the weights on the end of this text.",
+)
 @click.option("--no-check", is_flag=True, help="Emit only: build nothing, run nothing.")
 @click.option("--dump-after", metavar="PASS", help="Print the graph after this pass.")
 @click.option("--save-temps", is_flag=True, help="Keep the graph after every pass in OUTPUT/ir.")
@@ -59,20 +74,32 @@ if TYPE_CHECKING:
 def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: Any) -> None:
     """Compile MODEL for a target, build the artefact and check it against the oracle."""
     _require_target(given)
-    given["arithmetic"] = given["arithmetic"] or _native(given["target"])
-    _refuse_contradictions(given)
+    if given["target"] == compile_crystal.TARGET:
+        own = given_options(ctx, given["options"])
+        compile_crystal.compile_crystal(model, output, given, own)
+        ctx.exit(EXIT_OK)
     from crystalc import driver
-    from crystalc.frontend import read_checkpoint
+    from crystalc.frontend import read_model
+    from crystalc.language import LanguageModel
 
-    options = _options(given)
+    backend = _backend_options(given, given_options(ctx, given["options"]))
+    native = _native(given["target"])
+    start = time.perf_counter()
+    checkpoint = read_model(model)
+    if isinstance(checkpoint, LanguageModel):
+        ctx.exit(compile_language(checkpoint, output, given, backend))
+    given["arithmetic"] = given["arithmetic"] or native
+    _refuse_contradictions(given)
+    options = _options(given, backend)
     recorder = _recorder(options, given)
+    recorder.phases.append(("read", time.perf_counter() - start))
     out = output or Path("build") / options.target
-    with recorder.phase("read"):
-        checkpoint = read_checkpoint(model)
     with recorder.phase("compile"):
         compiled = driver.compile_checkpoint(checkpoint, options, [recorder])
         vectors = driver.check_vectors(compiled)
         driver.write(compiled, out)
+        driver.keep_vectors(compiled, out, vectors)
+        driver.keep_oracle(compiled, out, vectors)
     if given["save_temps"]:
         recorder.save(out / "ir")
     click.echo(recorder.dump(given["dump_after"]), nl=False)
@@ -101,6 +128,11 @@ def _native(target: str) -> str:
 
 def _refuse_contradictions(given: dict[str, Any]) -> None:
     """An option that would be ignored is an error."""
+    for key in ("prune_vocab", "text"):
+        if given[key] is not None:
+            raise refuse(f"--{key.replace('_', '-')} is for language models")
+    if given["weights"] not in (None, "f32", "q8"):
+        raise refuse(f"--weights {given['weights']} is for language models")
     fixed = given["arithmetic"] == "fixed"
     if given["width"] is not None and not fixed:
         raise refuse("--width has no meaning in float", hint="add --arithmetic fixed")
@@ -143,12 +175,14 @@ class Recorder:
             write_atomic(folder / f"{k:02d}-{name}.ir", str(graph))
 
 
-def _options(given: dict[str, Any]) -> Options:
+def _backend_options(given: dict[str, Any], options: dict[str, str]) -> dict[str, str]:
+    """The target's own options, --name among them."""
+    return options if given["name"] is None else {**options, "prefix": given["name"]}
+
+
+def _options(given: dict[str, Any], backend: dict[str, str]) -> Options:
     from crystalc.driver import Options
 
-    backend = dict(_pair(text) for text in given["options"])
-    if given["name"] is not None:
-        backend["prefix"] = given["name"]
     return Options(
         target=given["target"],
         arithmetic=given["arithmetic"],
@@ -159,13 +193,6 @@ def _options(given: dict[str, Any]) -> Options:
         count=given["count"],
         backend=backend,
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise refuse(f"-O {text} is not KEY=VALUE")
-    return key, value
 
 
 def _recorder(options: Options, given: dict[str, Any]) -> Recorder:

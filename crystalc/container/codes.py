@@ -47,10 +47,11 @@ class Code(IntEnum):
 
 
 class ContainerError(CompileError):
-    """A container is refused. ``code`` is stable, the sentence is not."""
+    """A container is refused. ``code`` is stable and stands in the message, whose words are not."""
 
     def __init__(self, code: Code, sentence: str, key: str = "", hint: str = "") -> None:
-        super().__init__(Diagnostic(sentence, Loc(key) if key else None, hint))
+        text = f"{sentence} (code {int(code)})"
+        super().__init__(Diagnostic(text, Loc(key) if key else None, hint))
         self.code = code
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import astuple, dataclass
 
+import numpy as np
+
 from crystalc.checkpoint import Activation, Kernel, Metric
 from crystalc.container.codes import Code, ContainerError, require
 from crystalc.container.crc32c import crc32c
@@ -90,7 +92,7 @@ class Header:
             kernel=KERNELS[self.kernel],
             activation=ACTIVATIONS[self.activation],
             normalized=bool(self.flags & NORMALIZED),
-            epsilon=self.epsilon,
+            epsilon=float(str(np.float32(self.epsilon))),  # 1e-5 again, not 9.99999974e-6
         )
 
 

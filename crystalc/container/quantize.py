@@ -52,7 +52,7 @@ def dequantize(stored: Stored) -> Array:
     if stored.dtype == Dtype.S8R:
         return values.astype(np.float32) * parts[Part.SCALES].astype(np.float32)[:, None]
     if stored.dtype == Dtype.Q4:
-        scales, minima = (_spread(parts[p], values.shape[1]) for p in (Part.SCALES, Part.MINIMA))
+        scales, minima = (spread(parts[p], values.shape[1]) for p in (Part.SCALES, Part.MINIMA))
         return values.astype(np.float32) * scales + minima
     return values
 
@@ -140,6 +140,6 @@ def _clip(whole: Array, dtype: Dtype) -> Array:
     return np.clip(np.rint(whole), -limit, limit).astype(kind)
 
 
-def _spread(per_group: Array, columns: int) -> Floats:
-    """[R, G] -> [R, C]."""
+def spread(per_group: Array, columns: int) -> Floats:
+    """What each group of 32 columns shares, for every element: [R, G] -> [R, C]."""
     return np.repeat(per_group.astype(np.float32), GROUP, axis=1)[:, :columns]

@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def read_model(path: str | Path) -> Model:
-    """Read a ``.pt`` or ``.safetensors`` file without running anything that is in it.
+    """Read a ``.pt``, ``.safetensors`` or ``.crystal`` file without running anything that is in it.
 
     Raises CompileError with every problem found, ToolError where a ``.pt`` file is given and
     torch >= 2.10 is not installed.
@@ -44,8 +44,11 @@ def read_model(path: str | Path) -> Model:
 
 
 def _read(file: BinaryIO, path: Path) -> Model:
-    if kind_of(file, path) == "safetensors":
+    kind = kind_of(file, path)
+    if kind == "safetensors":
         return _read_safetensors(file)
+    if kind == "crystal":
+        return _read_crystal(file)
     check_archive(file)
     reply = load_in_child([file])[0]
     return read_reply(reply, sha256_of(file))
@@ -70,6 +73,12 @@ def read_reply(reply: bytes | CompileError, source: str) -> Model:
         raise reply
     tree = decode_reply(reply)
     return read_version1(tree, source) if is_version1(tree) else read_bare(tree, source)
+
+
+def _read_crystal(file: BinaryIO) -> Model:
+    from crystalc.container import read  # which opens its files as this package does
+
+    return read(read_at(file, 0, size_of(file)))[0]
 
 
 def _read_safetensors(file: BinaryIO) -> Model:

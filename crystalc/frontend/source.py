@@ -11,8 +11,9 @@ from typing import BinaryIO, Literal
 from crystalc.diagnostics import CompileError, Diagnostic, refuse
 from crystalc.frontend import limits
 
-Kind = Literal["pt", "safetensors"]
+Kind = Literal["pt", "safetensors", "crystal"]
 
+CONTAINER = b"CRYS"
 LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"  # a pickled magic number
 RESAVE = "load it where you trust it and save its state_dict again with torch.save"
 
@@ -21,7 +22,6 @@ SIGNATURES: dict[bytes, tuple[str, str]] = {
     b"\x80": ("a bare pickle, which can run code when loaded", RESAVE),
     b"\x1f\x8b": ("a gzip file", "unpack it first"),
     b"GGUF": ("a GGUF file", ""),
-    b"CRYS": ("a .crystal container", "compile the checkpoint that it was made from"),
     b"\x89HDF": ("an HDF5 file", ""),
 }
 
@@ -77,6 +77,8 @@ def kind_of(file: BinaryIO, path: Path) -> Kind:
     head = read_at(file, 0, 512)
     if head.startswith(b"PK\x03\x04"):
         return "pt"
+    if head.startswith(CONTAINER):
+        return "crystal"
     if head[8:9] == b"{" or path.suffix == ".safetensors":
         return "safetensors"
     if head[257:262] == b"ustar":
@@ -85,6 +87,12 @@ def kind_of(file: BinaryIO, path: Path) -> Kind:
         if head.startswith(signature):
             raise _foreign(path, name, hint)
     raise _foreign(path, "neither a torch zip file nor a safetensors file", "")
+
+
+def is_container(path: Path) -> bool:
+    """Whether the file starts as a ``.crystal`` container does. Raises CompileError."""
+    with open_regular(path) as file:
+        return read_at(file, 0, 4) == CONTAINER
 
 
 def _foreign(path: Path, name: str, hint: str) -> CompileError:

@@ -50,6 +50,20 @@ FAINTEST = 1e-200
 
 
 @dataclass(frozen=True)
+class Pins:
+    """The grid of a field that is compiled already, for neurons that shall fit into it.
+
+    ``positions`` and ``table`` (None without one) are types, ``shift`` is that of the REQUANT of
+    the distances, ``scale`` the real size of one step of each output's sum.
+    """
+
+    positions: FixedType
+    table: FixedType | None
+    shift: int
+    scale: Array
+
+
+@dataclass(frozen=True)
 class _Context:
     build: SizedBuilder
     graph: Graph
@@ -58,6 +72,7 @@ class _Context:
     width: int
     active: NDArray[np.bool_]
     power_of_two: bool
+    pins: Pins | None
 
     @property
     def loc(self) -> Loc:
@@ -81,12 +96,16 @@ def build(
     real: list[Array],
     width: int,
     power_of_two: bool = False,
+    pins: Pins | None = None,
 ) -> tuple[int, Array]:
-    """Append the field; returns the accumulator's id and its real scale per output."""
+    """Append the field; returns the accumulator's id and its real scale per output.
+
+    With ``pins`` every neuron is brought onto that grid; nothing says that it fits.
+    """
     active = field.active(graph)
     if field.coupled:
         active = np.full(field.neurons, bool(active.any()))
-    c = _Context(builder, graph, field, real, width, active, power_of_two)
+    c = _Context(builder, graph, field, real, width, active, power_of_two, pins)
     distance = _distance(c, ids)
     if any(graph[i].op is Op.SOFTMAX for i in field.chain):
         return _softmax(c, distance)
@@ -103,10 +122,17 @@ def _distance(c: _Context, ids: dict[int, int]) -> int:
     points = c.graph[node.inputs[1]].data()
     elem = covering_type(points, c.width)
     elem = replace(elem, frac=min(elem.frac, c.build.frac(x) + c.width))
-    p = c.const(to_fixed(points, elem), "positions", elem)
+    if c.pins:
+        elem = c.pins.positions
+    p = c.const(_points(c, points, elem), "positions", elem)
     squared = 2 if node.attrs["metric"] == "l2" else 1
     frac = squared * max(c.build.frac(x), elem.frac)
     return c.build.sized(Op.DISTANCE, (x, p), c.n, frac, c.loc, **node.attrs)
+
+
+def _points(c: _Context, points: Array, elem: FixedType) -> Array:
+    """Positions as integers; those for a given grid are not clipped, so that a misfit shows."""
+    return round_half_up(points * 2.0**elem.frac) if c.pins else to_fixed(points, elem)
 
 
 def kernel(c: _Context, distance: Array, last: int | None = None) -> Array:
@@ -172,6 +198,9 @@ def _bits(c: _Context, value: int) -> int:
 
 def _requant(c: _Context, x: int, ratio: Array, role: str, out: FixedType) -> int:
     m, shift = (shifts if c.power_of_two else multipliers)(ratio, _bits(c, x))
+    if c.pins:
+        shift = c.pins.shift
+        m = round_half_up(ratio * 2.0**shift)
     mul = c.const(m, role)
     return c.build.op(Op.REQUANT, (x, mul), TensorType((c.n,), out), c.loc, shift=shift)
 
@@ -181,6 +210,8 @@ def _table(c: _Context, distance: int) -> tuple[int, Array]:
     index = _index(c, distance, low, high, INDEX_BITS)
     f = kernel(c, _centres(low, high, INDEX_BITS))
     out = FixedType(bool(f.min() < 0), c.width)
+    if c.pins and c.pins.table:
+        out = c.pins.table
     step = _step(c, np.abs(f).max(0), out)
     table = c.const(round_half_up(f / step).T, "table", out)
     w = c.build.op(Op.LOOKUP, (index, table), TensorType((c.n,), out), c.loc)
@@ -241,7 +272,7 @@ def _join(c: _Context, w: int, step: Array) -> tuple[int, Array]:
     """Weighted sum with ``step`` absorbed by the values; one scale per output."""
     join = c.graph[c.field.joins[0]]
     scaled = c.graph[join.inputs[1]].data() * step[:, None]
-    scale = row_scale(scaled, 0, c.width, c.power_of_two)
+    scale = c.pins.scale if c.pins else row_scale(scaled, 0, c.width, c.power_of_two)
     elem = FixedType(True, c.width)
     values = c.const(round_half_up(scaled / scale), "values", elem)
     return c.build.sized(Op.MATMUL, (w, values), scaled.shape[1], 0, c.loc), scale
@@ -256,6 +287,8 @@ def _softmax(c: _Context, distance: int) -> tuple[int, Array]:
     cost = -kernel(c, _centres(low, high, SOFT_INDEX_BITS), last=z)
     frac = SOFT_BITS - int(np.ceil(np.log2(max(1.0, float(cost.max())))))
     out = FixedType(False, SOFT_BITS, min(frac, SOFT_BITS - 4))
+    if c.pins and c.pins.table:
+        out = c.pins.table
     table = c.const(to_fixed(cost, out).T, "table", out)
     near = c.build.op(Op.LOOKUP, (index, table), TensorType((c.n,), out), c.loc)
     least = c.build.sized(Op.MIN, (near,), 1, out.frac, c.loc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.checkpoint import Checkpoint
-from crystalc.training.state import write_atomically
+from crystalc.viz.figure import save_figure
 
 Floats = NDArray[np.float64]
 FROZEN, ACTIVE, DATA, INK = "#2b6cb0", "#dd6b20", "#cbd5e0", "#2d3748"
@@ -23,21 +22,17 @@ def neurons_picture(checkpoint: Checkpoint, path: Path) -> None:
 
     Needs ``checkpoint.calibration`` [n, I] only for the grey background points.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     positions = np.asarray(checkpoint.tensors["field.positions"], dtype=np.float64)
     samples = embedded(checkpoint)
     side = image_side(checkpoint)
     figure = Figure(figsize=(13.0 if side else 7.0, 6.6), dpi=120, facecolor="white")
-    FigureCanvasAgg(figure)
     parts: list[Any] = list(figure.subfigures(1, 2)) if side else [figure]  # type: ignore[arg-type]
     _scatter(parts[0], checkpoint, positions, samples)
     if side:
         _sheet(parts[1], checkpoint, positions, side)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
+    save_figure(figure, path)
 
 
 def embedded(checkpoint: Checkpoint) -> Floats:

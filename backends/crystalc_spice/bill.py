@@ -1,0 +1,30 @@
+"""What a crossbar is made of: the stages as data, for parts lists and tolerances."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from crystalc_spice.crossbar import Amplifier, Crossbar, Source
+
+
+def bill(circuit: Crossbar) -> dict[str, Any]:
+    """JSON: the series, how many of each part, and every stage in order of signal flow."""
+    amplifiers = [s for s in circuit.stages if isinstance(s, Amplifier)]
+    values = Counter(ohms for a in amplifiers for _, _, ohms in a.resistors)
+    return {
+        "series": circuit.series,
+        "parts": {
+            "resistors": sum(values.values()),
+            "resistor_values": len(values),
+            "amplifiers": len(amplifiers),
+            "function_blocks": sum(isinstance(s, Source) for s in circuit.stages),
+        },
+        "stages": [_stage(stage) for stage in circuit.stages],
+    }
+
+
+def _stage(stage: Amplifier | Source) -> dict[str, Any]:
+    if isinstance(stage, Source):
+        return {"out": stage.out, "expressions": stage.expressions}
+    return {"out": stage.out, "offset": stage.offset, "resistors": stage.resistors}

@@ -1,0 +1,63 @@
+"""What stands in a folder that ``--target spice`` made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalc.diagnostics import CompileError, refuse
+from crystalc.vectors import read_vectors
+
+VECTORS = "vectors.npy"
+
+
+@dataclass(frozen=True)
+class Build:
+    """``facts`` is NAME.json; ``netlist`` the path of NAME.cir."""
+
+    folder: Path
+    netlist: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def resistors(self) -> dict[str, float]:
+        """Ohms by name, of the nominal parts."""
+        found = (r for stage in self.facts["stages"] for r in stage.get("resistors", ()))
+        return {name: ohms for name, _, ohms in found}
+
+    @property
+    def offsets(self) -> list[str]:
+        """Names of the sources that stand for offset voltages."""
+        return [stage["offset"] for stage in self.facts["stages"] if "offset" in stage]
+
+    def vectors(self, path: Path | None) -> NDArray[np.float64]:
+        """Inputs [n, I]: those of ``path``, else the ones that the compile was checked on."""
+        chosen = path or self.folder / VECTORS
+        if path is None and not chosen.exists():
+            raise refuse(f"{chosen}: missing", hint="compile again, or add --vectors FILE.npy")
+        return read_vectors(chosen, int(self.facts["inputs"]))
+
+
+def read_build(folder: Path, need: str = "crossbar") -> Build:
+    """The build in ``folder``. Raises CompileError where there is none of level ``need``."""
+    found = sorted(folder.glob("*.cir"))
+    if len(found) != 1:
+        raise refuse(f"{folder}: {len(found)} netlists, not one", hint="make it: --target spice")
+    try:
+        facts = json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8"))
+        level = facts["level"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise refuse(f"{found[0].with_suffix('.json')}: missing or damaged") from None
+    if level != need or "stages" not in facts:
+        raise _other_level(folder, str(level), need)
+    return Build(folder, found[0], facts)
+
+
+def _other_level(folder: Path, level: str, need: str) -> CompileError:
+    return refuse(f"{folder}: a netlist of level {level}, {need} is needed", hint=f"--level {need}")

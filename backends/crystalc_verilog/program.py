@@ -1,0 +1,238 @@
+"""The schedule of a folded design: which step reads what, and when each result is there.
+
+A step is a clock in which the design advances. At step t the store is read at address ``a``; the
+number reaches lane p at t + 1 + p, and its product the sum at t + 3 + p. So lanes finish one after
+another, and one element a clock goes on. Words of weights are skewed in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from crystalc.ir import Graph, Op
+from crystalc_verilog.element import Segment, index_bits, segment
+from crystalc_verilog.head import Head, head
+from crystalc_verilog.passes import Integers, Pass, elem, final, passes, unfit
+from crystalc_verilog.schedule import Schedule, schedule
+
+FILL = 3
+"""Steps from reading the last number of a sum to having lane 0's sum."""
+
+LEAST = 4
+"""Steps that one lane needs to read what a sum starts with in pieces."""
+
+PRESQUARE_LANES = 4
+"""Up to so many lanes add x^2 on their own; more share one sum of squares."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A look-up or division between two segments: node of the graph."""
+
+    node: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """A pass with its place: ``address`` of its first result, ``read`` and ``count`` of its
+    operands, ``columns`` of the weights in them; ``chain`` of segments with units between.
+    """
+
+    made: Pass
+    head: Head | None
+    address: int
+    read: int
+    count: int
+    columns: tuple[int, ...]
+    chain: tuple[Segment | Unit, ...]
+    plans: tuple[Schedule, ...]
+
+    @property
+    def latency(self) -> int:
+        """Steps from a sum (or a number read) to its result in a register, before a division."""
+        total = 1
+        plans = iter(self.plans)
+        for item in self.chain:
+            if isinstance(item, Segment):
+                total += len(next(plans).ranks) - 2
+            elif self.made.spine and item.node in self.lookups:
+                total += 1
+            else:
+                return total
+        return total
+
+    @property
+    def lookups(self) -> frozenset[int]:
+        """Units that are tables."""
+        return frozenset(u.node for u in self.chain if isinstance(u, Unit)) - self.divisions
+
+    divisions: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Steps in a row with one number for each lane: ``first`` address, ``steps``, the pass and its
+    first output; ``lead`` steps come before the first number that counts.
+    """
+
+    work: int
+    output: int
+    first: int
+    steps: int
+    lead: int
+    begin: int
+
+    @property
+    def last(self) -> int:
+        """The step that reads the last number."""
+        return self.begin + self.steps - 1
+
+
+@dataclass(frozen=True)
+class Program:
+    """All groups of a vector. Group 0 does nothing: the first numbers are on their way in."""
+
+    graph: Graph
+    lanes: int
+    works: tuple[Work, ...]
+    groups: tuple[Group, ...]
+    latency: int
+    end: int
+    total: int
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a vector."""
+        return int(self.graph.input.type.shape[0])
+
+    @cached_property
+    def address_bits(self) -> int:
+        """Wires of an address of the store; wide enough that the last steps meet no end again."""
+        longest = max(g.steps for g in self.groups) + self.end + 1 - self.groups[-1].last
+        return index_bits(max(self.total, longest, 4))
+
+    @cached_property
+    def group_bits(self) -> int:
+        """Wires of a group's number; one more than the last is met."""
+        return index_bits(len(self.groups) + 1)
+
+    def steps(self) -> list[tuple[int, int]]:
+        """(group, address) of every step."""
+        full, found = 1 << self.address_bits, []
+        for k, g in enumerate(self.groups):
+            found += [(k, (g.first + s) % full) for s in range(g.steps)]
+        k, g = len(self.groups), self.groups[-1]
+        found += [(k, (g.first + g.steps + s) % full) for s in range(self.end + 1 - len(found))]
+        return found
+
+    def weights(self) -> tuple[Integers, Integers, Integers]:
+        """[steps, lanes]: the weight, and the node and place of an active one (-1: frozen)."""
+        shape = (self.end + 1, self.lanes)
+        weight = np.zeros(shape, dtype=object)
+        node, place = np.full(shape, -1), np.full(shape, -1)
+        for g in self.groups[1:]:
+            work = self.works[g.work]
+            product = work.made.product
+            if work.head is None or product is None:
+                continue
+            for p in range(min(self.lanes, work.made.size - g.output)):
+                at = g.begin + g.lead + p + np.array(work.columns)
+                weight[at, p] = work.head.rows[g.output + p]
+                node[at, p] = product.nodes[g.output + p]
+                place[at, p] = product.places[g.output + p]
+        return weight, node, place
+
+
+def program(graph: Graph, lanes: int, levels: int) -> Program:
+    """The schedule of ``graph``. Raises CompileError for a graph that does not fold."""
+    found = passes(graph)
+    most = max(p.size for p in found if p.product)
+    lanes = min(lanes, most)
+    works, address = [], {graph.find(Op.INPUT)[0]: 0}
+    total = int(graph.input.type.shape[0])
+    for made in found:
+        works.append(_work(graph, made, lanes, levels, total, address))
+        address[made.target] = total
+        total += made.size
+    return _timed(graph, lanes, works, total)
+
+
+def _work(
+    graph: Graph, made: Pass, lanes: int, levels: int, at: int, address: dict[int, int]
+) -> Work:
+    product = made.product
+    parts = product.parts if product else ((made.spine[0], made.size),)
+    if any(i not in address for i, _ in parts):
+        raise unfit(graph[made.spine[0]])
+    read = min(address[i] for i, _ in parts)
+    columns = [address[i] - read + k for i, n in parts for k in range(n)]
+    top = head(graph, made, lanes <= PRESQUARE_LANES) if product else None
+    chain = _chain(graph, made, top, at)
+    _check_sides(graph, made, chain)
+    plans = [schedule(s.lowered, levels) for s in chain if isinstance(s, Segment)]
+    divisions = frozenset(
+        u.node for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV
+    )
+    count = max(columns) + 1
+    columns_, plans_ = tuple(columns), tuple(plans)
+    return Work(made, top, at, read, count, columns_, tuple(chain), plans_, divisions)
+
+
+def _check_sides(graph: Graph, made: Pass, chain: list[Segment | Unit]) -> None:
+    """One sum of squares, of the vector at hand; one least element; division at the very end."""
+    ports = {p for item in chain if isinstance(item, Segment) for p in item.ports}
+    squares, least = graph.find(Op.SUMSQ), graph.find(Op.MIN)
+    mine = made.product.parts if made.product else ()
+    if "square" in ports:
+        other = [i for i in squares if [graph[i].inputs[0]] != [j for j, _ in mine]]
+        if other:
+            raise unfit(graph[other[0]])
+    if "least" in ports and len(least) > 1:
+        raise unfit(graph[least[1]])
+    divisions = [u for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV]
+    if divisions and (made.target != final(graph) or len(divisions) > 1):
+        raise unfit(graph[divisions[0].node])
+    if divisions and chain[-2] is not divisions[0]:
+        raise unfit(graph[divisions[0].node])
+
+
+def _chain(graph: Graph, made: Pass, top: Head | None, at: int) -> list[Segment | Unit]:
+    """Segments from the sum to the result, cut at look-ups and divisions."""
+    start = top.node if top else made.spine[0]
+    source = top or elem(graph, start)
+    found: list[Segment | Unit] = []
+    for i in made.spine[made.spine.index(start) + 1 :]:
+        node = graph[i]
+        if node.op in (Op.LOOKUP, Op.DIV):
+            found.append(segment(graph, node.inputs[0], start, source, made.size, at))
+            found.append(Unit(i))
+            start, source = i, elem(graph, i)
+    return [*found, segment(graph, made.target, start, source, made.size, at)]
+
+
+def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
+    latency = max(w.latency for w in works)
+    inputs = int(graph.input.type.shape[0])
+    ready = {k: k + latency + 1 for k in range(inputs)}
+    groups = [Group(-1, 0, works[0].read, max(latency + 1, LEAST // lanes), 0, 0)]
+    for q, work in enumerate(works):
+        begin = groups[-1].last + 1
+        wait = max(0, max(ready[work.read + k] - k for k in range(work.count)) - begin)
+        if work.head is None:
+            wait = max(0, ready[work.read + work.count - 1] - begin)
+            groups.append(Group(q, 0, work.read - wait, work.count + wait, wait, begin))
+            done = [begin + wait + 1 + k for k in range(work.made.size)]
+        else:
+            done = []
+            for output in range(0, work.made.size, lanes):
+                begin = groups[-1].last + 1
+                steps = max(work.count, lanes + 2, 2 * LEAST // lanes) + wait
+                groups.append(Group(q, output, work.read - wait, steps, wait, begin))
+                after = groups[-1].last + FILL + int(lanes > 1)
+                done += [after + p for p in range(min(lanes, work.made.size - output))]
+                wait = 0
+        ready |= {work.address + k: t + latency + 1 for k, t in enumerate(done)}
+    return Program(graph, lanes, tuple(works), tuple(groups), latency, done[-1] + latency, total)

@@ -1,0 +1,81 @@
+"""Thousands of vectors through compiled RTL, and faults that it must see."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crystalc.cli import run
+from crystalc.diagnostics import CompileError
+from crystalc.driver import Options, compile_checkpoint, write
+from crystalc_verilog import bulk
+from crystalc_verilog.cxxrtl import pack, unpack
+from crystalc_verilog.simulate import from_hex, to_hex
+from hw_tests.verilog_models import tiny_checkpoint
+
+NEEDS_CXXRTL = pytest.mark.skipif(
+    find_spec("pyosys") is None or not (shutil.which("clang++") or shutil.which("g++")),
+    reason="pyosys or a C++ compiler is not installed",
+)
+
+
+def built(place: Path, name: str = "crystal", **options: Any) -> Path:
+    """A small frozen crystal."""
+    backend = {"prefix": name, **options}
+    checkpoint = tiny_checkpoint(activation="relu", frozen=1.0)
+    write(compile_checkpoint(checkpoint, Options("verilog", "fixed", backend=backend)), place)
+    return place
+
+
+@NEEDS_CXXRTL
+@pytest.mark.parametrize("arch", ["parallel", "folded"])
+def test_many_vectors_are_exact(
+    arch: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = built(tmp_path, "my_net", arch=arch)
+    assert run(["check", str(place), "--vectors", "9000"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("check   9000 vectors against the oracle")
+    assert out.endswith("0 differences: OK\n")
+
+
+@NEEDS_CXXRTL
+def test_a_wrong_table_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = built(tmp_path)
+    design = place / "crystal.v"
+    text = design.read_text()
+    at = text.index("crystal_add #(")
+    parameters = text[at : text.index(")", at)].split(", ")
+    assert parameters[6] in ("0", "1")  # MINUS
+    wrong = ", ".join([*parameters[:6], str(1 - int(parameters[6])), *parameters[7:]])
+    design.write_text(text.replace(", ".join(parameters), wrong, 1))
+    assert run(["check", str(place), "--vectors", "5000"]) == 1
+    assert "the oracle says" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_design_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CompileError, match="0 designs in this folder"):
+        bulk.find(tmp_path)
+
+
+@pytest.mark.parametrize(("width", "signed", "beats"), [(5, False, 1), (33, True, 1), (7, True, 6)])
+def test_packing_is_that_of_the_testbench(width: int, signed: bool, beats: int) -> None:
+    port = {"width": width, "signed": signed, "elements": 6, "beats": beats}
+    low, high = (-(1 << width - 1), 1 << width - 1) if signed else (0, 1 << width)
+    x = np.random.default_rng(0).integers(low, high, (20, 6))
+    assert np.array_equal(unpack(pack(x, port), port), x)
+    assert np.array_equal(from_hex(to_hex(x, port), port), x)
+
+
+def test_vectors_are_reproducible_and_of_the_type(tmp_path: Path) -> None:
+    _, graph = bulk.find(built(tmp_path))
+    first, again = (np.concatenate(list(bulk.vectors(graph, 5000, 3))) for _ in range(2))
+    assert np.array_equal(first, again)
+    elem: Any = graph.input.type.elem
+    assert first.shape[0] == 5000
+    assert (first.min(), first.max()) == (elem.low, elem.high)
