@@ -103,12 +103,14 @@ fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40
 	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
 	@$(BIN)/python -m benchmarks.language
+	@$(BIN)/python -m benchmarks.rtl_levers
+	@$(BIN)/python -m benchmarks.rtl
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build
