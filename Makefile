@@ -70,6 +70,13 @@ else
 		--seed $(or $(SEED),1) --start $(or $(START),0)
 endif
 
+.PHONY: spice-sim
+spice-sim: setup ## a crystal as a circuit in ngspice (MODEL, LEVEL=behavioral|crossbar, SERIES, COUNT)
+	@test -n "$(MODEL)" || test -e build/demo/digits.pt || $(BIN)/crystalc train digits -o build/demo/digits.pt
+	@$(BIN)/crystalc $(or $(MODEL),build/demo/digits.pt) --target spice --level $(or $(LEVEL),behavioral) \
+		$(if $(SERIES),--series $(SERIES)) --count $(or $(COUNT),1000) -o build/spice
+	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice && $(BIN)/crystalc bom build/spice)
+
 .PHONY: runtime
 runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
 
