@@ -144,48 +144,15 @@ RULES: Mapping[str, Callable[[Circuit, Cell], Features]] = {
 }
 
 
-def product_features(
-    shape: tuple[int, int],
-    lanes: int,
-    widths: tuple[int, int, int],
-    square: int,
-    words: Sequence[int],
-    l1: bool,
-) -> Features:
-    """A folded matrix product: ``shape`` outputs and inputs, ``widths`` of number, weight and sum.
-
-    ``square``: bits of the sum of squares, 0 without; ``words`` of ``lanes`` weights are the ROM.
-    """
-    outputs, inputs = shape
-    number, weight, total = widths
-    made: Features = Counter(
-        units=1,
-        lane_bits=lanes * total,
-        lane_l1_bits=lanes * max(number, weight) if l1 else 0,
-        drain_bits=lanes * total,
-        store_bits=inputs * number,
-        count_bits=2 * _log(inputs) + _log(len(words)) + _log(outputs) + _log(lanes),
-        square_bits=square,
-    )
-    if not l1:
-        made += _product(lanes, number, weight)
-    if square:
-        made += _product(1, number, number)
-    return made + rom_features(words, lanes * weight)
-
-
 def rom_features(words: Sequence[int], width: int) -> Features:
     """A clocked ROM: block memory, or look-up tables where it is small."""
     if len(words) * width < BLOCK:
-        return table_features(words, width)
-    return Counter(block_bits=len(words) * width, block_outputs=width)
+        return table_features(words, width) + Counter(register_bits=width)
+    return Counter(block_bits=len(words) * width)
 
 
-def _product(count: int, a: int, b: int) -> Features:
-    if a + b >= SMALL_PRODUCT:
-        return Counter(mul_large=count, mul_large_bits=count * a * b)
-    return Counter(mul_small_bits=count * a * b)
-
-
-def _log(n: int) -> int:
-    return max(1, (n - 1).bit_length())
+def two_port_features(words: Sequence[int], others: Sequence[int], width: int) -> Features:
+    """A clocked ROM with ``words`` read at one port and ``others`` at the second."""
+    if (len(words) + len(others)) * width >= BLOCK:
+        return Counter(block_bits=(len(words) + len(others)) * width)
+    return rom_features(words, width) + rom_features(others, width)
