@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from crystalc.ir import Op
 from crystalc_verilog.area import SMALL_PRODUCT, Features, features, table_features
 from crystalc_verilog.lower import Lowered
-from crystalc_verilog.passes import elem
+from crystalc_verilog.passes import elem, final
 from crystalc_verilog.results import Results
 from crystalc_verilog.schedule import Schedule
 
@@ -63,18 +63,19 @@ def _lanes(made: Results) -> Features:
         drain_bits=(lanes - 1) * wide,
         pre_bits=lanes * (max(number, weight) + 2) if pre else 0,
         gap_bits=lanes * (max(number, weight) + 2) * (2 if gap == 1 else 3) if gap else 0,
-        product_bits=lanes * term,
+        register_bits=lanes * (term + wide),
     )
     total += _product(lanes, number, weight)
     if "squares.v" in made.parts:
         square = made.square_width()
-        total += Counter(square_bits=square, product_bits=square) + _product(1, number, number)
+        total += Counter(square_bits=square, register_bits=(2 + int(lanes > 1)) * square)
+        total += _product(1, number, number)
     return total
 
 
 def _product(count: int, a: int, b: int) -> Features:
     if a + b >= SMALL_PRODUCT:
-        return Counter(mul_large=count, mul_large_bits=count * a * b)
+        return Counter(mul_large_bits=count * a * b)
     return Counter(mul_small_bits=count * a * b)
 
 
@@ -84,7 +85,8 @@ def _ends(made: Results) -> Features:
     for i in made.graph.find(Op.MIN):
         total += Counter(less_bits=elem(made.graph, made.graph[i].inputs[0]).width)
     if made.delay:
-        total += Counter(divide_bits=made.delay)
+        total += Counter(divide_bits=made.delay, register_bits=3 * made.delay)
     if "argmax.v" in made.parts:
-        total += Counter(argmax_bits=elem(made.graph, made.graph.output.inputs[0]).width)
+        width = elem(made.graph, final(made.graph)).width
+        total += Counter(argmax_bits=width, register_bits=width + 8)
     return total

@@ -118,7 +118,7 @@ class Results(Sums):
             values = made.data().tolist()
             entries = [int(v) for k in order for v in values[k]]
             module, ports = f"{self.name}_{name}", ["clk", "advance"]
-            self.area += rom_features(entries, out.width)
+            self.area += rom_features(entries, width=out.width)
             self.modules.append(render("verilog/rom.v.j2", table(module, entries, out.width, "<=")))
         self.lines += [
             f"wire [{out.width - 1}:0] {name};",

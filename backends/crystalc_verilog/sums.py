@@ -7,7 +7,7 @@ from collections import Counter
 
 from crystalc.ir import Op
 from crystalc.render import render
-from crystalc_verilog.area import rom_features, two_port_features
+from crystalc_verilog.area import rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.front import Front
 from crystalc_verilog.parts import rom
@@ -132,7 +132,7 @@ class Sums(Front):
         else:
             made_table = table(f"{self.name}_starts", entries, wide, "<=")
             self.modules.append(render("verilog/rom.v.j2", made_table))
-            self.area += rom_features(entries, wide)
+            self.area += rom_features(entries, width=wide)
         which = "{g, begin_lane}" if lanes > 1 else "g"
         have = made.group_bits + shift
         if have > used:
@@ -160,7 +160,7 @@ class Sums(Front):
         ]
         region = 1 << index_bits(len(flat))
         base, full = self.words.place_of_starts(region)
-        self.area += two_port_features(self.words.packed(), flat, word)
+        self.area += rom_features(self.words.packed(), flat, width=word)
         self.modules.append(self.words.beside(self.name, [*flat, *[0] * (region - len(flat))]))
         low = index_bits(region)
         if pieces > 1:

@@ -97,11 +97,13 @@ class Words:
         if self.shared:
             return Counter()
         if not self.routes:
-            return rom_features(self.packed(), self.width * lanes)
+            return rom_features(self.packed(), width=self.width * lanes)
         total: Features = Counter(block_bits=(lanes * self.width) << self.key_bits)
         for node, places in self.routes.items():
             bits = index_bits(lanes) + self.key_bits
-            total += rom_features([lane << self.key_bits | word for lane, word in places], bits)
+            total += rom_features(
+                [lane << self.key_bits | word for lane, word in places], width=bits
+            )
             state = self.bus.states[node].type.width
             total += Counter(less_bits=self.bus.address_bits, choose_bits=state + bits)
         return total
