@@ -146,6 +146,11 @@ DESIGNS = (
     ),
     _small("folded 4: projection, head", 6, "folded", 4, **PARTS, seed=10),
     _small("folded 1: relu 24-16-4", 8, "folded", 1, inputs=24, neurons=16, seed=11),
+    _small(
+        "folded 1: gelu 32-12-6", 6, "folded", 1, **GELU, inputs=32, neurons=12, outputs=6, seed=18
+    ),
+    _small("folded 2: relu 32-16-8", 8, "folded", 2, inputs=32, neurons=16, outputs=8, seed=19),
+    _small("folded 3: relu 40-10-6", 6, "folded", 3, inputs=40, neurons=10, outputs=6, seed=20),
     _small("folded 8: relu 24-16-8", 8, "folded", 8, inputs=24, neurons=16, outputs=8, seed=12),
     _small("folded 16: relu 20-32-16", 6, "folded", 16, **WIDE, seed=13),
     _small("folded 24: gelu 20-32-16", 8, "folded", 24, **GELU, **WIDE, seed=14),

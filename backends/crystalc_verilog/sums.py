@@ -160,7 +160,7 @@ class Sums(Front):
         ]
         region = 1 << index_bits(len(flat))
         base, full = self.words.place_of_starts(region)
-        self.area += rom_features(self.words.packed(), flat, width=word)
+        self.area += rom_features(self.words.before(region), flat, width=word)
         self.modules.append(self.words.beside(self.name, [*flat, *[0] * (region - len(flat))]))
         low = index_bits(region)
         if pieces > 1:

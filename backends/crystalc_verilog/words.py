@@ -58,9 +58,12 @@ class Words:
     def beside(self, name: str, starts: Sequence[int]) -> str:
         """The memory of weights and, behind them, ``starts`` (a power of two of words)."""
         lanes = self.grid.shape[1]
-        base, _ = self.place_of_starts(len(starts))
-        weights = [*self.packed(), *[0] * (base - len(self.grid))]
-        return rom(f"{name}_weights", [*weights, *starts], lanes * self.width)
+        return rom(f"{name}_weights", [*self.before(len(starts)), *starts], lanes * self.width)
+
+    def before(self, region: int) -> list[int]:
+        """The words of weights, filled up to where a region of so many words begins."""
+        base, _ = self.place_of_starts(region)
+        return [*self.packed(), *[0] * (base - len(self.grid))]
 
     def packed(self) -> list[int]:
         """One integer a word, lane 0 lowest."""
