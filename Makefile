@@ -70,6 +70,13 @@ else
 		--seed $(or $(SEED),1) --start $(or $(START),0)
 endif
 
+.PHONY: spice-sim
+spice-sim: setup ## a crystal as a circuit in ngspice (MODEL, LEVEL=behavioral|crossbar, SERIES, COUNT)
+	@test -n "$(MODEL)" || test -e build/demo/digits.pt || $(BIN)/crystalc train digits -o build/demo/digits.pt
+	@$(BIN)/crystalc $(or $(MODEL),build/demo/digits.pt) --target spice --level $(or $(LEVEL),behavioral) \
+		$(if $(SERIES),--series $(SERIES)) --count $(or $(COUNT),1000) -o build/spice
+	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice && $(BIN)/crystalc bom build/spice)
+
 .PHONY: runtime
 runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
 
@@ -103,11 +110,14 @@ fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40
 	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.flash
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
+	@$(BIN)/python -m benchmarks.language
+	@$(BIN)/python -m benchmarks.rtl_levers
+	@$(BIN)/python -m benchmarks.rtl
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build

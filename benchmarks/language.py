@@ -88,8 +88,9 @@ def stored(sha256: str) -> list[dict[str, Any]]:
     ]
 
 
-def keep(rows: list[dict[str, Any]], data: LanguageData) -> None:
-    """Write all rows."""
+def keep(row: dict[str, Any], data: LanguageData) -> None:
+    """Add a row to those that are stored (by now, perhaps, by a second call beside this one)."""
+    rows = [*stored(data.sha256), row]
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     result = {
         "versions": versions,
@@ -138,9 +139,8 @@ def main() -> None:
     for seed in range(1, options.seeds + 1):
         for name in options.only or CONTENDERS:
             if not any((row["model"], row["seed"]) == (name, seed) for row in rows):
-                rows.append(run(name, seed, data))
-                keep(rows, data)
-    show(rows, data)
+                keep(run(name, seed, data), data)
+    show(stored(data.sha256), data)
 
 
 if __name__ == "__main__":

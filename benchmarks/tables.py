@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.table_models import language, runtime
+from benchmarks.table_text import markdown, times
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -37,13 +39,6 @@ def read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table; the first column is text, the others are numbers."""
-    head = list(header)
-    lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
-
-
 def speed() -> str:
     """Speed over PyTorch eager, one core."""
     out = []
@@ -52,8 +47,8 @@ def speed() -> str:
         rows = [
             [
                 NAMES.get(name, name),
-                *(_times(found[name]["vs_eager"].get(k)) for k in ("b1", "b1 dense", "batch")),
-                _times(found[name]["vs_onnxruntime"].get("b1")),
+                *(times(found[name]["vs_eager"].get(k)) for k in ("b1", "b1 dense", "batch")),
+                times(found[name]["vs_onnxruntime"].get("b1")),
             ]
             for name in ROWS
         ]
@@ -71,10 +66,6 @@ def speed() -> str:
         )
         out.append(markdown(header, rows))
     return "\n".join(out)
-
-
-def _times(ratio: float | None) -> str:
-    return "" if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
 def flash() -> str:
@@ -133,6 +124,12 @@ SECTIONS = (
     ("Flash", "python -m benchmarks.flash", flash),
     ("Accuracy", "python -m benchmarks.accuracy", accuracy),
     ("Training with frozen neurons", "python -m benchmarks.freezing", freezing),
+    (
+        "Language models: quality",
+        "python -m benchmarks.language --corpus tinyshakespeare.txt",
+        lambda: language(read("language")),
+    ),
+    ("Language models: speed", "python -m benchmarks.runtime", lambda: runtime(read("runtime"))),
 )
 
 

@@ -69,7 +69,7 @@ class Options:
     weights: Weights = "f32"
     argmax: bool = False
     vectors: Path | None = None
-    count: int = DEFAULT_COUNT
+    count: int | None = None
     backend: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -201,14 +201,15 @@ def write(compiled: Compiled, out: Path) -> None:
 def check_vectors(compiled: Compiled) -> NDArray[Any]:
     """Inputs [n, I] for the check: reals of single precision, or the fixed graph's integers."""
     o, meaning = compiled.options, compiled.meaning
+    count = o.count or int(getattr(compiled.backend, "check_count", DEFAULT_COUNT))
     if o.vectors is not None:
         real = read_vectors(o.vectors, meaning.input.type.shape[0])
         if meaning.is_fixed:
             return quantize_inputs(meaning, real)
         return real.astype(np.float32).astype(np.float64)
     if not meaning.is_fixed:
-        return real_vectors(compiled.samples, o.count)
-    return fixed_vectors(meaning, quantize_inputs(meaning, compiled.samples), o.count)
+        return real_vectors(compiled.samples, count)
+    return fixed_vectors(meaning, quantize_inputs(meaning, compiled.samples), count)
 
 
 def keep_vectors(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> None:

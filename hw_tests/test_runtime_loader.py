@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import resource
+import struct
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from runtime_library import load, runtime, small_program
-from runtime_mutate import mutate
+from runtime_mutate import mutate, repair
 
 from crystalc.container import verdict, write
 from tests.crystal_files import CORPUS
@@ -78,3 +79,39 @@ def test_memory_beside_the_file_is_bounded(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (room, room)),
     )
     assert done.returncode == 0, done.stderr
+
+
+def relaid(data: bytes, change: dict[int, bytes]) -> bytes:
+    """Sections in reverse order, the content of some kinds (of any length) changed, all sealed."""
+    count = struct.unpack_from("<I", data, 12)[0]
+    entries = [bytearray(data[192 + 64 * i : 256 + 64 * i]) for i in range(count)]
+    table, body, start = b"", b"", 192 + 64 * count
+    for entry in reversed(entries):
+        (kind,), (offset, size) = (
+            struct.unpack_from("<H", entry),
+            struct.unpack_from("<QQ", entry, 32),
+        )
+        content = change.get(kind, data[offset : offset + size])
+        struct.pack_into("<QQ", entry, 32, start + len(body), len(content))
+        table, body = table + entry, body + content.ljust(-(-len(content) // 64) * 64, b"\0")
+    out = bytearray(data[:192] + table + body)
+    struct.pack_into("<Q", out, 16, len(out))
+    repair(out, sections=True)
+    return bytes(out)
+
+
+def test_merges_before_their_tokens() -> None:
+    """Merges are looked at first then, so offsets beyond the bytes have not been refused yet."""
+    data = CORPUS["00-fine"]().bytes()
+    assert c_verdict(relaid(data, {})) == 0
+    for offsets in ((0, 1, 1 << 31, 3, 6, 8, 13, 15), (0, 1, 2, (1 << 32) - 1, 6, 8, 13, 15)):
+        broken = relaid(data, {64: struct.pack("<8I", *offsets)})
+        assert c_verdict(broken) == int(verdict(broken)[0]) == 27
+
+
+@pytest.mark.parametrize(("value", "code"), [(2.0**20, 0), (2.0**21, 25), (2.0**-21, 25)])
+def test_temperatures_of_gauss(value: float, code: int) -> None:
+    config = tiny_config(kernel="gauss", activation=None, neurons=(5,))
+    content = struct.pack("<5f", 1.0, -1.0, 1.0, 1.0, value)
+    data = relaid(write(random_model(config), "f32"), {36: content})
+    assert c_verdict(data) == int(verdict(data)[0]) == code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ from crystalc.container import write
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc_c.build import run
-from crystalc_c.runtime import PROGRAM_FLAGS, language_files, program, sources
+from crystalc_c.runtime import PROGRAM_FLAGS, folder, language_files, program, sources
 from tests.language_models import random_model, tiny_config, torch_logits
 
 MOST_BYTES = 64 * 1024
@@ -152,3 +154,20 @@ def test_crystalc_run(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (done.returncode, done.stdout) == (0, say(model, "abc", 20, 0).stdout)
     assert len(list((tmp_path / "crystalc").iterdir())) == 1
     assert CliRunner().invoke(cli, ["run", str(model)], standalone_mode=False).exception
+
+
+def test_no_vector_is_spilled_in_a_loop_of_products(tmp_path: Path) -> None:
+    """What is added up stays in registers: innermost loops with vpdpbusd never touch the stack."""
+    if platform.machine() != "x86_64":
+        pytest.skip("cpu: the AVX-512 layer is for x86-64")
+    source = str(folder() / "layer_avx512.c")
+    run([need("gcc"), "-std=c99", "-Os", "-c", source, "-o", "layer.o"], tmp_path)
+    text = run(["objdump", "-d", "--no-show-raw-insn", "layer.o"], tmp_path).decode()
+    code = [(int(a, 16), op) for a, op in re.findall(r"^ +([0-9a-f]+):\t(.*)$", text, re.M)]
+    jumps = [(at, int(m[1], 16)) for at, op in code if (m := re.match(r"j\w+ +([0-9a-f]+)", op))]
+    loops = [(to, at) for at, to in jumps if to < at]
+    inner = [a for a in loops if not any(a != b and a[0] <= b[0] and b[1] <= a[1] for b in loops)]
+    bodies = [[op for at, op in code if to <= at <= end] for to, end in inner]
+    products = [body for body in bodies if any("vpdpbusd" in op for op in body)]
+    assert len(products) >= 2
+    assert not [op for body in products for op in body if "zmm" in op and "(%rsp" in op]

@@ -21,7 +21,7 @@ MATRICES = st.tuples(st.integers(1, 9), st.integers(1, 7)).flatmap(
 def network(matrix: Any) -> Network:
     """The network of ``matrix`` [inputs, outputs]."""
     rows = [{k: int(w) for k, w in enumerate(column) if w} for column in matrix.T]
-    return share(rows, len(matrix))
+    return share(rows, [31] * len(matrix))
 
 
 def kernel(made: Network) -> Any:

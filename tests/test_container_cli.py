@@ -25,6 +25,7 @@ from crystalc.passes.prune_vocab import prune_vocab
 from crystalc.training.checkpoint import save
 from tests.crystal_files import old, old_bytes, rich, small, words
 from tests.language_models import random_model, tiny_config
+from tests.support import tiny_checkpoint
 
 Cli = Callable[..., tuple[int, str, str]]
 LOOSE = ("-O", "max_perplexity_change=9", "-O", "max_kl=9", "-O", "min_top1=0")
@@ -215,9 +216,10 @@ def test_options_that_mean_nothing(option: tuple[str, ...], cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("option", [("--prune-vocab", "text"), ("--text", "text")])
-def test_options_of_this_target_alone(option: tuple[str, ...], cli: Cli) -> None:
-    code, _, err = cli("lm.safetensors", "--target", "c", *option)
-    assert (code, err) == (2, f"error: {option[0]} is for target 'crystal'\n")
+def test_options_of_language_models_alone(option: tuple[str, ...], cli: Cli) -> None:
+    save(Path("classifier.safetensors"), tiny_checkpoint())
+    code, _, err = cli("classifier.safetensors", "--target", "c", *option)
+    assert (code, err) == (2, f"error: {option[0]} is for language models\n")
 
 
 def test_a_container_is_a_checkpoint_too(cli: Cli, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,11 +37,14 @@ def plans() -> list[Options]:
     return found
 
 
+HASH = re.compile(rb"\b[0-9a-f]{64}\b")
+
+
 def emitted(checkpoint: Checkpoint, options: Options) -> Emitted:
-    """Every file as bytes, less the hash of the model (it covers the names, and must differ)."""
+    """Every file as bytes, less hashes: the model's covers the names, and a file's the model's."""
     files = compile_checkpoint(checkpoint, options).files
     raw = {k: v if isinstance(v, bytes) else v.encode() for k, v in files.items()}
-    return {k: v.replace(checkpoint.source.encode(), b"HASH") for k, v in raw.items()}
+    return {k: HASH.sub(b"HASH", v) for k, v in raw.items()}
 
 
 def named(name: str, folder: Path, kernel: Kernel = "radial") -> Checkpoint:

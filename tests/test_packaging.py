@@ -16,8 +16,8 @@ from support import as_document, tiny_checkpoint, write_safetensors
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("crystalc", "backends", "templates", "README.md", "LICENSE", "pyproject.toml")
-WHEEL_BUDGET = 250_000
-"""Bytes; the wheel is text."""
+WHEEL_BUDGET = 600_000
+"""Bytes; the wheel is text: four targets, their templates, the C runtime, training."""
 
 
 @pytest.fixture(scope="module")

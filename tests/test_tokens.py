@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalc.diagnostics import CompileError
+from crystalc.diagnostics import CompileError, ToolError
 from crystalc.language import Vocabulary
 from crystalc.training import ngrams, tokens
 from crystalc.training.tokens import Encoder
@@ -41,6 +41,21 @@ def test_a_learned_vocabulary_merges_what_is_frequent(learned: Vocabulary) -> No
     for a, b in learned.merges.tolist():
         assert learned.tokens[a] + learned.tokens[b] in learned.tokens
     assert len(Encoder(learned).encode(TEXT)) < len(TEXT) / 2
+
+
+def test_the_same_text_gives_the_same_vocabulary(tmp_path: Path, learned: Vocabulary) -> None:
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8", newline="")
+    again = tokens.learn(tmp_path / "text.txt", 300)
+    assert tokens.vocabulary_sha256(again) == tokens.vocabulary_sha256(learned)
+
+
+def test_a_missing_package_is_named(
+    tmp_path: Path, learned: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    for work in (lambda: tokens.learn(tmp_path, 300), lambda: Encoder(learned)):
+        with pytest.raises(ToolError, match="tokenizers is missing"):
+            work()
 
 
 @given(text=st.text(max_size=60))

@@ -1,8 +1,7 @@
 """Letters and numbers of Unicode for the C tokeniser: ``python -m crystalc_c.unicode_table``.
 
 A list of run lengths, outside and inside in turn, from code 0 on: one byte below 128, else two
-bytes (seven bits with the top bit set, then eight). Runs too long for that are split by an empty
-one.
+(seven bits with the top bit set, then eight). Runs too long for that are split by an empty one.
 """
 
 from __future__ import annotations

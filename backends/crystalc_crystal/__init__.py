@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,10 +36,16 @@ class CrystalBackend:
         description="one .crystal file for the C runtime; language models only",
     )
 
-    max_perplexity_change: str = ""
-    max_kl: str = ""
-    min_top1: str = ""
-    layout: str = "panels"
+    max_perplexity_change: str = field(
+        default="", metadata={"help": "Refuse past this share; 0.001 is 0.1 %."}
+    )
+    max_kl: str = field(default="", metadata={"help": "Refuse past this KL, in nats a token."})
+    min_top1: str = field(
+        default="", metadata={"help": "Refuse below this share of equal decisions."}
+    )
+    layout: str = field(
+        default="panels", metadata={"help": "panels (default), which SIMD reads in place, or rows."}
+    )
 
     def __post_init__(self) -> None:
         self.budget("f32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,13 +41,19 @@ class SpiceBackend:
         float_agreement=Electrical(absolute=1e-6, share=0.0, decisions=1.0),
         fixed_agreement=Electrical(absolute=0.0, share=0.0, decisions=1.0),
         tools=(("ngspice",),),
-        description="analog circuit for ngspice, behavioral sources",
+        description="analog circuit for ngspice: ideal sources, or resistors and op-amps",
     )
 
     prefix: str = "crystal"
-    level: str = "behavioral"
-    series: str = ""
-    engine: str = ""
+    level: str = field(
+        default="behavioral", metadata={"help": "behavioral (default) or crossbar: docs/spice.md."}
+    )
+    series: str = field(
+        default="", metadata={"help": "Resistors of a crossbar: E12..E192, exact; default E96."}
+    )
+    engine: str = field(
+        default="", metadata={"help": "shared (libngspice) or batch (ngspice -b); what is there."}
+    )
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.prefix):

@@ -64,6 +64,11 @@ class VerilogBackend:
             raise refuse("option 'lanes' has no meaning here", hint="add -O arch=folded")
         _number("lanes", self.lanes or LANES)
 
+    @property
+    def check_count(self) -> int:
+        """Vectors of a check by default: a folded one takes hundreds of clocks each."""
+        return 50 if self.arch == "folded" else 1000
+
     def emit(self, graph: Graph, header: str) -> Files:
         """NAME.v, crystal_cells.v, NAME_tb.v, NAME.core and NAME.json."""
         levels = _number("levels_per_stage", self.levels_per_stage)

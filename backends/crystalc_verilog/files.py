@@ -14,9 +14,10 @@ from crystalc.ir import FixedType, Graph
 from crystalc.render import render, source
 from crystalc.stored import to_json
 from crystalc_verilog.bus import BUS_PARTS, WORD_BYTES, Sizes, byte_map, wrappers
+from crystalc_verilog.circuit import WIRES
 from crystalc_verilog.lower import Lowered, State
 from crystalc_verilog.schedule import Schedule, live_cells
-from crystalc_verilog.wires import PRIMITIVES, Wires, table
+from crystalc_verilog.wires import LOOKUP_LIMIT, PRIMITIVES, Wires, lookup, table
 
 Files = Mapping[PurePosixPath, str | bytes]
 
@@ -178,10 +179,16 @@ def tables(lowered: Lowered, name: str) -> list[str]:
         if circuit.cells[c].kind == "table"
     }
     return [
-        render("verilog/table.v.j2", table(f"{name}_t{number:04d}", entries, widths[number]))
+        _table(f"{name}_t{number:04d}", entries, widths[number])
         for entries, number in circuit.tables.items()
         if number in widths
     ]
+
+
+def _table(name: str, entries: Sequence[int], width: int) -> str:
+    if len(entries) <= LOOKUP_LIMIT:
+        return render("verilog/lookup.v.j2", lookup(name, entries, width))
+    return render("verilog/table.v.j2", table(name, entries, width))
 
 
 def parts(lowered: Lowered) -> list[str]:
@@ -249,5 +256,5 @@ def count(found: Iterable[tuple[Lowered, Schedule]]) -> dict[str, int]:
         total["adder_bits"] += sum(cells[c].type.width for c in live if cells[c].kind == "add")
         total["register_bits"] += sum(cells[c].type.width for rank in schedule.ranks for c in rank)
         total["state_bits"] += sum(s.words * s.type.width for s in lowered.states)
-    wires = {"input", "const", "state", "left", "bits", "flip"}
+    wires = {"input", "const", "state", *WIRES}
     return {kind: total[kind] for kind in sorted(total) if kind not in wires}

@@ -77,6 +77,24 @@ def table(name: str, entries: Sequence[int], width: int, assign: str = "=") -> T
     return Table(name, index_width, width, lines, literal(default, width))
 
 
+LOOKUP_LIMIT = 256
+"""A table of at most this many entries is written bit by bit."""
+
+
+def lookup(name: str, entries: Sequence[int], width: int) -> Table:
+    """The same table as a constant for each bit of its entries."""
+    default = Counter(entries).most_common(1)[0][0]
+    index_width = max(1, (len(entries) - 1).bit_length())
+    size = 1 << index_width
+    every = [*entries, *[default] * (size - len(entries))]
+    lines = []
+    for bit in range(width):
+        ones = literal(sum((v >> bit & 1) << k for k, v in enumerate(every)), size)
+        lines.append(f"localparam [{size - 1}:0] B{bit} = {ones};")
+    lines += wrapped("assign y = ", [f"B{bit}[index]" for bit in reversed(range(width))], ";")
+    return Table(name, index_width, width, lines, literal(default, width))
+
+
 class Wires:
     """Writes the body of the module: ranks of registers, and the cells between them."""
 
@@ -212,10 +230,27 @@ class Wires:
             out.append(f"assign v{c:04d} = {{{args[0]}, {literal(0, cell.params[0])}}};")
         elif cell.kind == "flip":
             out.append(f"assign v{c:04d} = ~{args[0]};")
+        elif cell.kind == "lift":
+            width = self.width(c)
+            out.append(f"assign v{c:04d} = {args[0]} ^ {literal(1 << (width - 1), width)};")
+        elif cell.kind == "clip":
+            below, above, inside = args
+            first, last = (literal(v, self.width(c)) for v in cell.params)
+            out.append(f"assign v{c:04d} = {below} ? {first} : |{above} ? {last} : {inside};")
+        elif cell.kind == "join":
+            out += wrapped(f"assign v{c:04d} = ", self.joined(cell, args), ";")
         else:
             module, ports = self.instance(c, cell)
             out.append(f"{module} c{c:04d} ({', '.join([*ports, *args])}, v{c:04d});")
         return out
+
+    def joined(self, cell: Cell, args: Sequence[str]) -> list[str]:
+        """The parts of a join, the highest first, with zeros in the gaps."""
+        parts, end = [], 0
+        for arg, shift, text in zip(cell.args, cell.params, args, strict=True):
+            parts += [literal(0, shift - end)] * (shift > end) + [text]
+            end = shift + self.width(arg)
+        return parts[::-1]
 
     def instance(self, c: int, cell: Cell) -> tuple[str, list[str]]:
         """Module with its parameters, and the ports before the operands."""

@@ -35,6 +35,9 @@ OPTIONAL = "default: the data set's recipe"
 @click.option("--lr", type=float, help=OPTIONAL)
 @click.option("--noise", type=float, help="standard deviation of noise on training inputs")
 @click.option("--frozen", type=float, help="share of the neurons to freeze, 0..1")
+@click.option(
+    "--grid", type=float, help="fine-tune the points onto multiples of GRID: less hardware"
+)
 @click.option("--resume", is_flag=True, help="go on from an interrupted run")
 def train_crystal(
     dataset: str, output: Path, data: Path | None, pool: int, resume: bool, **options: Any
@@ -49,9 +52,10 @@ def train_crystal(
     from crystalc.training import state
     from crystalc.training.checkpoint import check_target
     from crystalc.training.data import load
+    from crystalc.training.grid import on_grid
     from crystalc.training.loop import fit
     from crystalc.training.recipes import recipe_for
-    from crystalc.training.report import Bar, finish
+    from crystalc.training.report import Bar, accuracy, finish
 
     check_target(output)
     usual = recipe_for(dataset, *(options[k] for k in ("kernel", "metric", "projection")))
@@ -68,6 +72,9 @@ def train_crystal(
             err=True,
         )
         raise SystemExit(130)
+    if recipe.grid:
+        click.echo(f"before the grid: test accuracy {accuracy(result, samples.test):.2%}")
+        result = on_grid(recipe, samples, result)
     finish(output, recipe, samples, result)
 
 

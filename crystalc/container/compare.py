@@ -17,7 +17,10 @@ from crystalc.passes.prune_vocab import prune_vocab
 Array = NDArray[Any]
 
 HALF = 0.5 + 1e-3  # of a step: rounding to nearest, and float32 on the way back
-CLIPPED = 2.5  # steps of q4, whose range may be cut at both ends
+LIMITS = {
+    Dtype.S16: 0.5 + 3 * 2.0**-9,  # scale, product and sum, each rounded to 2^-24 of 2^15 steps
+    Dtype.Q4: 2.5,  # its range may be cut at both ends
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class TensorError:
     @property
     def ok(self) -> bool:
         """Whether this is rounding and no more."""
-        return self.steps <= (CLIPPED if self.dtype == Dtype.Q4 else HALF)
+        return self.steps <= LIMITS.get(self.dtype, HALF)
 
 
 def tensor_errors(

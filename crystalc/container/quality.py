@@ -69,7 +69,7 @@ class Budget:
 
 EXACT = Budget(1e-6, 1e-9, 1.0)
 FINE = Budget(1e-4, 1e-6, 0.999)
-GOOD = Budget(1e-3, 5e-4, 0.985)
+GOOD = Budget(5e-3, 1e-3, 0.98)
 COARSE = Budget(2e-2, 2e-2, 0.9)
 BUDGETS: dict[Mode, Budget] = {
     "f32": EXACT,

@@ -96,14 +96,16 @@ class Block(nn.Module):
         if self.attention is not None:
             y, past = self.attention(self.norm1(x), past)
             x = x + self.dropout(y)
-        x = x + self.dropout(self.field(self.field_input(x)).view(x.shape))
+        with torch.autocast(x.device.type, enabled=False):  # |x|^2 cancels in a field's scores
+            y = self.field(self.field_input(x))
+        x = x + self.dropout(y.view(x.shape))
         if self.ffn is not None:
             x = x + self.dropout(self.ffn(self.norm3(x)))
         return x, past
 
     def field_input(self, x: Tensor) -> Tensor:
         """[B, T, D] after attention -> [B * T, D]: where the field's neurons live."""
-        y: Tensor = self.norm2(x).flatten(0, 1)
+        y: Tensor = self.norm2(x.float()).flatten(0, 1)
         return y
 
 

@@ -41,6 +41,8 @@ class Recipe:
     freeze_end: float = 0.85
     calm: float = 0.02  # a neuron is calm below this movement per epoch (in data radii)
     calm_epochs: int = 3  # and may freeze once it has been calm for so many in a row
+    # hardware
+    grid: float = 0.0  # the points end as multiples of this, by fine-tuning; 0 = anywhere
     # stopping
     patience: int = 20
     seed: int = 0
@@ -78,6 +80,7 @@ class Recipe:
             *((True, f"{name} must not be negative") for name in sizes),
             *((True, f"{name} must be a number above 0") for name in positive),
             (not (math.isfinite(self.noise) and self.noise >= 0), "noise must not be negative"),
+            (not _is_grid(self.grid), "grid must be 0 or a multiple of 2**-16 below 1024"),
             (self.schedule not in ("onecycle", "cosine"), "schedule must be onecycle or cosine"),
             (self.freeze_end < self.freeze_start, "freeze_end must not be before freeze_start"),
         ]
@@ -114,6 +117,10 @@ class Recipe:
         if unknown:
             raise refuse(f"unknown recipe option: {', '.join(unknown)}")
         return dataclasses.replace(self, **given)
+
+
+def _is_grid(step: float) -> bool:
+    return 0 <= step < 1024 and float(step * 2**16).is_integer()
 
 
 def _is_positive(value: float) -> bool:

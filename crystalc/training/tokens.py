@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.diagnostics import refuse
+from crystalc.diagnostics import ToolError, refuse
 from crystalc.language import Vocabulary
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def learn(path: Path, size: int) -> Vocabulary:
     """Byte-level BPE of at most ``size`` tokens, learned from the head of the text."""
     if size < SMALLEST:
         raise refuse(f"a byte-level vocabulary has at least {SMALLEST} tokens, not {size}")
+    _need_tokenizers()
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -165,7 +166,16 @@ class Encoder:
         return b"".join(self.vocabulary.tokens[int(i)] for i in ids)
 
 
+def _need_tokenizers() -> None:
+    try:
+        import tokenizers  # noqa: F401
+    except ModuleNotFoundError:
+        hint = "pip install tokenizers, or --chars"
+        raise ToolError("the package tokenizers is missing", hint=hint) from None
+
+
 def _tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+    _need_tokenizers()
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     pieces = [piece_of(token) for token in vocabulary.tokens]

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from crystalc.diagnostics import ToolError, refuse
+from crystalc.diagnostics import refuse
 from crystalc.language import Vocabulary
 from crystalc.training import tokens
 from crystalc.training.corpus import Corpus, cache_folder
@@ -44,17 +44,14 @@ class Wanted:
 
 
 def vocabulary_for(corpus: Corpus, wanted: Wanted) -> Vocabulary:
-    """Raises ToolError where the package that learns vocabularies is missing."""
+    """Raises CompileError, and ToolError where the package that learns vocabularies is missing."""
+    if wanted.characters and wanted.gpt2:
+        raise refuse("--chars and --gpt2 exclude each other")
     if wanted.characters:
         return tokens.characters(corpus.path)
     if wanted.gpt2:
         return tokens.gpt2(*wanted.gpt2)
-    try:
-        return tokens.learn(corpus.path, wanted.size)
-    except ModuleNotFoundError:
-        raise ToolError(
-            "the package tokenizers is missing", hint="pip install tokenizers, or --chars"
-        ) from None
+    return tokens.learn(corpus.path, wanted.size)
 
 
 def prepare(corpus: Corpus, vocabulary: Vocabulary, team: Team, context: int) -> LanguageData:

@@ -148,7 +148,7 @@ class LivingNet:
         positions = field.active.positions.detach()
         unit = positions.norm(dim=1).square().mean().sqrt().clamp_min(1e-12)
         moved = (positions - self.before[block]).norm(dim=1) / unit
-        moved = moved * UNIT / self.recipe.stage
+        moved = moved * UNIT / self.recipe.interval
         mask = freezing.neurons_to_freeze(moved.cpu(), moved.cpu() < self.recipe.calm, room)
         if not bool(mask.any()):
             return False

@@ -120,16 +120,16 @@ class _Run:
 
     @property
     def over(self) -> bool:
-        waited = (self.step - self.best.look.step) // self.recipe.stage if self.best else 0
+        waited = (self.step - self.best.look.step) // self.recipe.interval if self.best else 0
         return self.step >= self.recipe.steps or waited >= self.recipe.patience
 
     def advance(self) -> Look | None:
         """One step, and a look at validation where a stage ends."""
-        if self.step % self.recipe.stage == 0 and self.step and self.living.change(self.step):
+        if self.step % self.recipe.interval == 0 and self.step and self.living.change(self.step):
             self.shared = self._share()
         self.total += self._train()
         self.step += 1
-        if self.step % self.recipe.stage and self.step < self.recipe.steps:
+        if self.step % self.recipe.interval and self.step < self.recipe.steps:
             return None
         return self._look()
 
@@ -151,7 +151,7 @@ class _Run:
         return loss.detach()
 
     def _look(self) -> Look:
-        since = (self.step - 1) % self.recipe.stage + 1
+        since = (self.step - 1) % self.recipe.interval + 1
         loss = float(self.team.mean(self.total)) / since
         self.total = torch.zeros_like(self.total)
         if not loss < float("inf"):
@@ -170,13 +170,13 @@ class _Run:
         """Mean loss over windows of validation, each process looking at its share."""
         file, split, recipe, team = self.data.file, self.data.split, self.recipe, self.team
         starts = whole(file, split, len(file), recipe.context, LOOKED_AT)
-        starts = starts[: max(len(starts) // team.ranks, 1) * team.ranks]
         net = self.living.net.eval()
         for module in self.living.fields:
             module.train()  # the expanded form, as in training: many times faster
         own = starts[team.rank :: team.ranks]
-        loss = torch.tensor(mean_loss(net, file, own, recipe.context, team.device))
-        return float(team.mean(loss.to(team.device)))
+        weight = len(own) * team.ranks / len(starts)
+        loss = weight * mean_loss(net, file, own, recipe.context, team.device) if len(own) else 0.0
+        return float(team.mean(torch.tensor(loss, device=team.device)))
 
     def state(self) -> dict[str, Any]:
         best = self.best

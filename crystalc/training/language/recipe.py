@@ -52,7 +52,7 @@ class LanguageRecipe:
     freeze_end: float = 0.9
     calm: float = 0.5  # a neuron is calm below this movement per 100 steps (in position norms)
     # looking, stopping
-    stage: int = 50  # steps between two looks at validation; growth and freezing happen there
+    stage: int = 50  # most steps between two looks at validation, where it grows and freezes
     patience: int = 10  # looks without a better validation loss
     seed: int = 0
 
@@ -100,22 +100,31 @@ class LanguageRecipe:
         """Neurons of a block before any growth, at least one."""
         return max(1, round(self.neurons * self.start_share))
 
+    @property
+    def interval(self) -> int:
+        """Steps between two looks: there are at least ten."""
+        return max(1, min(self.stage, self.steps // 10))
+
+    def _until(self, share: float) -> float:
+        """Step at this share of the run, or the last at which the model can change."""
+        return min(share * self.steps, (self.steps - 1) // self.interval * self.interval)
+
     def neurons_due(self, step: int) -> int:
         """Neurons that each block should have at this step: a straight line to the last."""
-        share = min(1.0, step / max(1.0, self.grow_end * self.steps))
+        share = min(1.0, step / max(1.0, self._until(self.grow_end)))
         return self.neurons_at_birth + int(share * (self.neurons - self.neurons_at_birth))
 
     def frozen_due(self, step: int, neurons: int) -> int:
         """How many of ``neurons`` may be frozen at this step: a ramp up to ``frozen``."""
-        start, end = self.freeze_start * self.steps, self.freeze_end * self.steps
+        start, end = self._until(self.freeze_start), self._until(self.freeze_end)
         share = 1.0 if step >= end else max(0.0, (step - start) / (end - start))
         return math.floor(self.frozen * neurons * share)
 
     @property
     def whole(self) -> int:
         """Step from which growth and freezing are over: only then is a model kept."""
-        last = max(self.grow_end, self.freeze_end if self.frozen else 0.0) * self.steps
-        return min(self.steps, math.ceil(last / self.stage) * self.stage)
+        last = self._until(max(self.grow_end, self.freeze_end if self.frozen else 0.0))
+        return math.ceil(last / self.interval) * self.interval
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: a straight rise, then a cosine down to the floor."""

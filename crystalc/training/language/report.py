@@ -25,8 +25,9 @@ from crystalc.training.language.recipe import LanguageRecipe
 from crystalc.training.ngrams import Baselines, baselines
 from crystalc.training.windows import whole
 
-MEASURED = 4096  # windows of each part that the final losses are taken over
+MEASURED = 2048  # windows of each part that the final losses are taken over
 COUNTED = 1 << 22  # tokens of each part that n-grams are counted on
+KEPT = 200  # looks that the metadata hold at most
 SAMPLE = 120  # tokens of text shown
 TEMPERATURE = 0.7
 
@@ -98,6 +99,12 @@ def text_of(net: LanguageNet, data: LanguageData, seed: int = 0) -> str:
     return b"".join(tokens[i] for i in (*prompt, *made)).decode(errors="replace")
 
 
+def curve(history: list[Look]) -> list[list[float]]:
+    """Step, training loss and validation loss of looks spread over the run: metadata is bounded."""
+    every = -(-len(history) // KEPT)
+    return [[k.step, round(k.loss, 6), round(k.validation, 6)] for k in history[::every]]
+
+
 def finish(
     output: Path,
     recipe: LanguageRecipe,
@@ -116,6 +123,7 @@ def finish(
         "steps": result.history[-1].step,
         "best_step": result.best.step if result.best else 0,
         "recipe": json.dumps(recipe.to_dict(), sort_keys=True),
+        "history": json.dumps(curve(result.history)),
         "bytes_per_token": round(data.bytes_per_token, 4),
         "baselines": json.dumps(ngrams.to_dict(), sort_keys=True),
         **{f"loss_{name}": round(value, 6) for name, value in found.items()},

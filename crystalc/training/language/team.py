@@ -61,6 +61,7 @@ def gather(threads: int = 1) -> Team:
     device = torch.device("cuda", local) if gpu else torch.device("cpu")
     if gpu:
         torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
     else:
         torch.set_num_threads(threads)
     if ranks > 1:

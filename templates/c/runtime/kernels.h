@@ -4,25 +4,33 @@
 enum { CHUNK = 64, GROUP = 32 };
 
 /* Digits of x [n], zero up to the next multiple of 64. */
-static digits quantize(const crystal *c, const float *x, int n)
+static void quantize(const crystal *c, const float *x, int n, digits *q)
 {
     const vf shift = vset(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    digits q = { c->room.high, c->room.low, 0.0f, { 0 }, { 0 } };
     vf top = vset(0.0f);
     for (int i = 0; i < n; i += WIDE)
         top = vmax(vabs(vload(x + i)), top);
     const float most = vtop(top);
     const vf up = vset(most > 1.0e-30f ? 16256.0f / most : 0.0f);
-    q.size = most / 16256.0f;
+    q->high = c->room.high, q->low = c->room.low;
+    q->size = most / 16256.0f;
     for (int i = 0; i < n; i += WIDE)
-        vdigits(q.high + i, q.low + i, vadd(vmul(vload(x + i), up), shift));
-    memset(q.high + n, 0, (size_t)(-n & 63));
-    memset(q.low + n, 0, (size_t)(-n & 63));
-    for (int i = 0; OFFSET > 0 && i < n; i++) {
-        q.sum_high[i / SPAN] += q.high[i];
-        q.sum_low[i / SPAN] += q.low[i];
+        vdigits(q->high + i, q->low + i, vadd(vmul(vload(x + i), up), shift));
+    memset(q->high + n, 0, (size_t)(-n & 63));
+    memset(q->low + n, 0, (size_t)(-n & 63));
+    for (int start = 0; start < n; start += SPAN) {
+        int32_t high = 0, low = 0;
+        for (int i = start; OFFSET > 0 && i < n && i < start + SPAN; i++)
+            high += q->high[i], low += q->low[i];
+        q->sum_high[start / SPAN] = high;
+        q->sum_low[start / SPAN] = low;
     }
-    return q;
+}
+
+static void clear(float *y)
+{
+    for (int i = 0; i < 64; i += WIDE)
+        vstore(y + i, vset(0.0f));
 }
 
 INLINE int columns_per_step(int type)
@@ -131,7 +139,7 @@ static void float_product(const matrix *m, const float *x, float *y, int what)
     walk w;
     w.m = m, w.steps = steps_of(m);
     for (w.panel = 0; w.panel * 64 < m->rows; w.panel++, y += 64) {
-        memset(y, 0, 64 * sizeof *y);
+        clear(y);
         float_panel(&w, x, what, y);
         for (int i = 0; scaled && i < 64; i += WIDE)
             vstore(y + i, vadd(vmul(vload(y + i), vset(m->scale)), vset(offset)));
@@ -147,15 +155,13 @@ static void squares(const matrix *m, const float *x, float *y)
 /* y [64] = sums of a panel over digits: exact integers for each span of columns. */
 static void byte_panel(walk *w, const digits *x, float *y)
 {
-    memset(y, 0, 64 * sizeof *y);
+    clear(y);
     for (int start = 0; start < w->steps; start += SPAN / 4) {
         const int left = w->steps - start, end = start + (left < SPAN / 4 ? left : SPAN / 4);
         int32_t high[64], low[64];
         int n;
-        for (int i = 0; i < 64; i++) {
-            high[i] = -OFFSET * x->sum_high[start / (SPAN / 4)];
-            low[i] = -OFFSET * x->sum_low[start / (SPAN / 4)];
-        }
+        vfill(high, -OFFSET * x->sum_high[start / (SPAN / 4)]);
+        vfill(low, -OFFSET * x->sum_low[start / (SPAN / 4)]);
         for (int step = start; step < end; step += n) {
             const uint8_t *at = next_steps(w, step, end, &n);
             panel_s8(at, x, step * 4, n, high, low);
@@ -170,7 +176,8 @@ static void byte_panel(walk *w, const digits *x, float *y)
 /* ``turned`` matrices have had the scales of their columns put into x. */
 static void byte_product(const crystal *c, const matrix *m, const float *x, float *y)
 {
-    const digits q = quantize(c, x, m->cols);
+    digits q;
+    quantize(c, x, m->cols, &q);
     const float offset = m->type == S8 ? m->zero * total(x, m->cols) : 0.0f;
     float gathered[64];
     walk w;
@@ -199,7 +206,7 @@ static void nibble_panel(walk *w, const int8_t *x, const float *sums, float *y)
     const int groups = w->steps / 4;
     uint16_t scale_room[64], least_room[64];
     int32_t dots[64];
-    memset(y, 0, 64 * sizeof *y);
+    clear(y);
     for (int g = 0; g < groups; g++) {
         const size_t at = ((size_t)w->panel * (size_t)groups + (size_t)g) * 64;
         const uint16_t *scale = (const uint16_t *)m->scales + at, *least = m->minima + at;
@@ -218,8 +225,9 @@ static void nibble_panel(walk *w, const int8_t *x, const float *sums, float *y)
 }
 static void nibble_product(const crystal *c, const matrix *m, const float *x, float *y)
 {
-    const digits q = quantize(c, x, m->cols);
+    digits q;
     walk w;
+    quantize(c, x, m->cols, &q);
     w.m = m, w.steps = steps_of(m);
     for (int g = 0; g < w.steps / 4; g++) {
         int32_t sum = 0;

@@ -29,6 +29,11 @@ INLINE void vstore_i(int32_t *p, vi a) {
     _mm256_storeu_si256((__m256i *)(void *)(p + 8), a.b);
  }
 INLINE vf vload_int(const int32_t *p) { return vfloat(vload_i(p)); }
+INLINE void vfill(int32_t *p, int32_t x)
+{
+    for (int i = 0; i < 64; i += 16)
+        vstore_i(p + i, (vi){ _mm256_set1_epi32(x), _mm256_set1_epi32(x) });
+}
 INLINE vf vset(float x) { return pair(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
 INLINE vf vadd(vf a, vf b) { BOTH(add_ps); }
 INLINE vf vsub(vf a, vf b) { BOTH(sub_ps); }

@@ -20,6 +20,11 @@ INLINE vf vfloat(vi a) { vf b; FOUR b.v[i] = vcvtq_f32_s32(a.v[i]); return b; }
 INLINE vi vload_i(const int32_t *p) { vi a; FOUR a.v[i] = vld1q_s32(p + 4 * i); return a; }
 INLINE void vstore_i(int32_t *p, vi a) { FOUR vst1q_s32(p + 4 * i, a.v[i]); }
 INLINE vf vload_int(const int32_t *p) { return vfloat(vload_i(p)); }
+INLINE void vfill(int32_t *p, int32_t x)
+{
+    for (int i = 0; i < 64; i += 4)
+        vst1q_s32(p + i, vdupq_n_s32(x));
+}
 INLINE vf vset(float x) { vf a; FOUR a.v[i] = vdupq_n_f32(x); return a; }
 INLINE vf vadd(vf a, vf b) { FOUR a.v[i] = vaddq_f32(a.v[i], b.v[i]); return a; }
 INLINE vf vsub(vf a, vf b) { FOUR a.v[i] = vsubq_f32(a.v[i], b.v[i]); return a; }

@@ -59,6 +59,11 @@ static float total_squares(const float *x, float mean, int n)
         sums[i & 15] += (x[i] - mean) * (x[i] - mean);
     return vfold(sums);
 }
+static void vfill(int32_t *p, int32_t x)
+{
+    for (int i = 0; i < 64; i++)
+        p[i] = x;
+}
 INLINE float vtop(vf a) { return a; }
 
 static void panel_f32(const uint8_t *w, const float *x, int n, int what, float *sums)
