@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,15 @@ def proof(place: Path, limits: Limits = LIMITS) -> Certificate:
     return prove(load(place), limits, lambda what, done, of: None)
 
 
-def mutant(sound: Path, place: Path, file: str, old: str, new: str) -> Path:
+Replacement = str | Callable[[re.Match[str]], str]
+
+
+def flipped(found: re.Match[str]) -> str:
+    """The lowest bit of a hexadecimal digit inverted."""
+    return f"{found[1]}{int(found[2], 16) ^ 1:x}{found[3]}"
+
+
+def mutant(sound: Path, place: Path, file: str, old: str, new: Replacement) -> Path:
     """A copy of the build with the first match of ``old`` replaced."""
     shutil.copytree(sound, place)
     text = (place / file).read_text()
@@ -58,14 +67,33 @@ def test_a_sound_build_is_proved(sound: Path, capfd: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("crystal.v", r"(?s)(module crystal_t0002.*?y = \d+'h)\w+;", r"\g<1>1;"),
+        ("crystal.v", r"(?s)(module crystal_t0002.*?B0 = \d+'h\w*)(\w)(\w;)", flipped),
+        ("crystal.v", r"(: \|v\w+ \? \d+'h\w*)(\w)( : )", flipped),
+        ("crystal.v", r"( = v\w+ \? \d+'h\w*)(\w)( : )", flipped),
+        ("crystal.v", r"( \^ \d+'h\w*)(\w)(;)", flipped),
         ("crystal.v", r"crystal_add #\((\d+), (\d), (\d+), ", r"crystal_add #(\1, \2, 1\3, "),
         ("crystal.v", r"(crystal_saturate #\(\d+, \d, )(\d+)", r"\g<1>1\2"),
-        ("crystal_cells.v", r": \(a << LA\) \+ ", ": (a << LA) | "),
+        ("crystal_cells.v", r"full = a \+ b", "full = a | b"),
+        ("crystal_cells.v", r", a\[0\] \^ b\[0\]", ", a[0] | b[0]"),
+        ("crystal_cells.v", r"high = a \+ b", "high = a | b"),
+        ("crystal_cells.v", r"high = a\[WA-1:LB\] \+ b", "high = a[WA-1:LB] | b"),
     ],
-    ids=["table entry", "adder's shift", "rounding's shift", "adder's gates"],
+    ids=[
+        "table entry",
+        "entry beyond the last",
+        "entry before the first",
+        "inverted sign",
+        "adder's shift",
+        "rounding's shift",
+        "adder's gates",
+        "adder's lowest bit",
+        "adder's high bits",
+        "adder's other high bits",
+    ],
 )
-def test_a_wrong_bit_is_refuted(sound: Path, tmp_path: Path, file: str, old: str, new: str) -> None:
+def test_a_wrong_bit_is_refuted(
+    sound: Path, tmp_path: Path, file: str, old: str, new: Replacement
+) -> None:
     place = mutant(sound, tmp_path / "wrong", file, old, new)
     made = proof(place)
     assert made.build.changed == [file]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from crystalc_verilog.proof.poly import (
     Poly,
@@ -25,11 +27,14 @@ Range = tuple[int, int]
 @dataclass
 class Atoms:
     """``ranges[v]``: least and largest value of variable v. Equal contents are one variable.
-    ``known``: intervals of sums that hold by their meaning, closer than their terms tell.
+    ``known``: intervals of sums less their constant that hold by their meaning, closer than their
+    terms tell. ``sources``: of a variable that is a function of another: that one, all values.
     """
 
     ranges: list[Range] = field(default_factory=list)
     known: dict[Hashable, Range] = field(default_factory=dict)
+    sources: dict[int, tuple[int, Sequence[int]]] = field(default_factory=dict)
+    _bounds: dict[Hashable, Range] = field(default_factory=dict)
     _of: dict[Hashable, Poly] = field(default_factory=dict)
 
     def fresh(self, low: int, high: int) -> Poly:
@@ -56,6 +61,57 @@ class Atoms:
         same_sign = a if a.get(lead, 0) > 0 else scaled(a, -1)
         return self.shared(("abs", key(same_sign)), 0, max(-low, high))
 
+    def bounds(self, a: Poly) -> Range:
+        """Least and largest value of ``a``: monomials of one variable move together."""
+        moving = {m: w for m, w in a.items() if m}
+        content, offset = key(moving), a.get((), 0)
+        if content not in self._bounds:
+            self._bounds[content] = self._moving(moving)
+        low, high = self._bounds[content]
+        least, most = self.known.get(content, (low, high))
+        return max(low, least) + offset, min(high, most) + offset
+
+    def learn(self, a: Poly, low: int, high: int) -> None:
+        """``a`` lies between ``low`` and ``high`` by what it means."""
+        offset = a.get((), 0)
+        content = key({m: w for m, w in a.items() if m})
+        least, most = self.known.get(content, (low - offset, high - offset))
+        self.known[content] = max(least, low - offset), min(most, high - offset)
+
+    def _moving(self, a: Poly) -> Range:
+        by_source: dict[frozenset[int], dict[tuple[int, ...], int]] = {}
+        for monomial, weight in a.items():
+            sources = frozenset(self.sources.get(v, (v, None))[0] for v in monomial)
+            by_source.setdefault(sources, {})[monomial] = weight
+        ends = [self._ends(sources, part) for sources, part in by_source.items()]
+        return sum(low for low, _ in ends), sum(high for _, high in ends)
+
+    def _ends(self, sources: frozenset[int], a: Poly) -> Range:
+        """Every value of the one variable that all monomials are made of, else term by term."""
+        low, high = self.ranges[min(sources)]
+        if len(sources) > 1 or high - low >= SMALL:
+            ends = [self._product(m, w) for m, w in a.items()]
+            return sum(e[0] for e in ends), sum(e[1] for e in ends)
+        found = [
+            sum(w * prod(self._value(v, u - low, u) for v in m) for m, w in a.items())
+            for u in range(low, high + 1)
+        ]
+        return min(found), max(found)
+
+    def _value(self, v: int, place: int, value: int) -> int:
+        values = self.sources[v][1] if v in self.sources else None
+        return values[place] if values is not None else value
+
+    def _product(self, monomial: Sequence[int], weight: int) -> Range:
+        ends = [weight]
+        for v, power in Counter(monomial).items():
+            low, high = self.ranges[v]
+            powers = [low**power, high**power]
+            if power % 2 == 0 and low < 0 < high:
+                powers.append(0)
+            ends = [e * p for e in (min(ends), max(ends)) for p in (min(powers), max(powers))]
+        return min(ends), max(ends)
+
     def single(self, a: Poly) -> int | None:
         """The one variable of ``a``, when it has few values."""
         found = variables(a)
@@ -78,7 +134,9 @@ class Atoms:
         if fitted is not None:
             a, b, c = fitted
             return plus(plus(scaled(times(x, x), a), x, b), constant(c))
-        return self.shared(("values", v, tuple(values)), min(values), max(values))
+        made = self.shared(("values", v, tuple(values)), min(values), max(values))
+        self.sources.update((u, (v, values)) for (u,) in made)
+        return made
 
 
 def fit(low: int, values: Sequence[int]) -> tuple[int, int, int] | None:

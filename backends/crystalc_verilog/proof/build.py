@@ -90,6 +90,11 @@ def tables(text: str, top: str) -> dict[str, list[int]]:
     for m in re.finditer(
         rf"module ({top}_t\d+) \(input wire \[(\d+):0\] index.*?endmodule", text, re.DOTALL
     ):
+        if bits := re.findall(r"localparam \[\d+:0\] B(\d+) = \d+'h([0-9a-f]+);", m[0]):
+            rows = [(int(k), int(ones, 16)) for k, ones in bits]
+            count = 2 << int(m[2])
+            found[m[1]] = [sum((ones >> u & 1) << k for k, ones in rows) for u in range(count)]
+            continue
         default = re.search(r"default: y = \d+'h([0-9a-f]+);", m[0])
         entries = [int(default[1], 16) if default else 0] * (2 << int(m[2]))
         for k, value in re.findall(r"\d+'d(\d+): y = \d+'h([0-9a-f]+);", m[0]):

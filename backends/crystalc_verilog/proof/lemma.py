@@ -7,7 +7,7 @@ can be; nothing of the backend that made the design is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crystalc_verilog.proof.matching import Cone
 from crystalc_verilog.proof.meaning import Function
@@ -53,7 +53,7 @@ def function_goal(f: Function, cone: Cone, netlist: Netlist) -> Goal:
     ends = [abs(v) for span in (*f.spans, f.range) for v in span]
     ends += [abs(p) for p in f.params if f.kind != "div"]
     ends += [abs(leaf.factor) * max(ends, default=1) + abs(leaf.offset) for leaf in cone.leaves]
-    if f.kind == "requant":
+    if f.kind in ("requant", "kernel"):
         ends.append(abs(f.params[3]) * max(ends) + (1 << f.params[0]))
     wide = max(ends).bit_length() + (f.params[0] + 3 if f.kind == "div" else 2)
     out = len(cone.out)
@@ -71,6 +71,10 @@ def function_goal(f: Function, cone: Cone, netlist: Netlist) -> Goal:
     return Goal(imp, ref, [(name, width, True) for name, width in inputs], out)
 
 
+GATES: Mapping[str, str] = {"$mux": "{2} ? {1} : {0}", "$reduce_or": "|{0}"}
+"""Operators of the top module, of their operands."""
+
+
 def _cone(cone: Cone, netlist: Netlist, wide: int) -> list[str]:
     """The cells instantiated as in the design, over the leaves."""
     lines, place = [], dict[Bit, str]()
@@ -86,7 +90,11 @@ def _cone(cone: Cone, netlist: Netlist, wide: int) -> list[str]:
         place.update((bit, f"w{k}[{i}]") for i, bit in enumerate(cell.out) if bit not in place)
     for k, cell in enumerate(cone.cells):
         args = [_wires(a, place, netlist) for a in cell.args]
-        lines.append(f"{_module(cell.kind, cell.params)} c{k} ({', '.join([*args, f'w{k}'])});")
+        lines.append(
+            f"assign w{k} = {GATES[cell.kind].format(*args)};"
+            if cell.kind in GATES
+            else f"{_module(cell.kind, cell.params)} c{k} ({', '.join([*args, f'w{k}'])});"
+        )
     return [*lines, f"wire [{len(cone.out) - 1}:0] r = {_wires(cone.out, place, netlist)};"]
 
 
@@ -122,15 +130,25 @@ def _requant(f: Function, wide: int) -> list[str]:
 
 
 def _lookup(f: Function, wide: int) -> list[str]:
+    return _looked_up("v0", f.spans[0][0], f.params, wide)
+
+
+def _kernel(f: Function, wide: int) -> list[str]:
+    """What is rounded and clipped is an index."""
+    index = _requant(replace(f, params=f.params[:4]), wide)
+    named = [line.replace(" r = ", " i = ") for line in index]
+    return [*named, *_looked_up("i", f.params[4], f.params[5:], wide)]
+
+
+def _looked_up(index: str, first: int, entries: Sequence[int], wide: int) -> list[str]:
     """One truth table a bit of the result, over the low bits of the index."""
-    first, last = f.spans[0]
-    bits = max(1, last.bit_length())
+    bits = max(1, (first + len(entries) - 1).bit_length())
     lines = [f"wire signed [{wide - 1}:0] r;"]
     for k in range(wide):
-        table = sum((v >> k & 1) << (first + i) for i, v in enumerate(f.params))
+        table = sum((v >> k & 1) << (first + i) for i, v in enumerate(entries))
         lines.append(
             f"\\$lut #(.WIDTH({bits}), .LUT({1 << bits}'h{table:x})) t{k}"
-            f" (.A(v0[{bits - 1}:0]), .Y(r[{k}]));"
+            f" (.A({index}[{bits - 1}:0]), .Y(r[{k}]));"
         )
     return lines
 
@@ -177,6 +195,7 @@ def _div(f: Function, wide: int) -> list[str]:
 MEANING: Mapping[str, Callable[[Function, int], list[str]]] = {
     "requant": _requant,
     "lookup": _lookup,
+    "kernel": _kernel,
     "relu": _relu,
     "min": _min,
     "argmax": _argmax,

@@ -63,7 +63,10 @@ class Matcher:
 
     def __post_init__(self) -> None:
         by_width: dict[int, list[Instance]] = defaultdict(list)
+        clipped = {c.args[0] for c in self.words.netlist.instances if c.kind == "$mux"}
         for cell in self.words.netlist.instances:
+            if cell.out in clipped:
+                continue
             if cell.kind not in {*LINEAR, *CLOCKED} or cell.kind == "crystal_memory":
                 by_width[len(cell.out)].append(cell)
         self._free = by_width
@@ -176,6 +179,8 @@ class Matcher:
         try:
             word = self.words.word(bits)
         except Unproved:
+            return None
+        if word.right < len(bits):
             return None
         for k, argument in enumerate(f.args):
             found = affine(word.poly, argument)

@@ -24,7 +24,8 @@ class Function:
     """Element ``element`` of node ``node``: ``kind`` applied to the numbers ``args``.
 
     ``params``: requant: shift, least, most, factor; lookup: entries from the least index on;
-    div: shift; memory: node of the table, its row. ``range``: least and largest result.
+    kernel, a lookup of a requant: those of the requant, the least index, the entries; div: shift;
+    memory: node of the table, its row. ``range``: least and largest result.
     """
 
     kind: str
@@ -51,6 +52,11 @@ class Meaning:
         self.intervals: Sequence[Interval] = intervals(graph)
         self.elements: dict[int, list[Poly]] = {}
         self.placed: Callable[[int], None] = lambda i: None
+        self.indices: dict[int, Function] = {}
+        self._users: dict[int, list[Node]] = {}
+        for _, node in graph:
+            for j in node.inputs:
+                self._users.setdefault(j, []).append(node)
 
     def run(self) -> list[Poly]:
         """Every node in order; the elements of the output."""
@@ -66,7 +72,7 @@ class Meaning:
             return
         for k, poly in enumerate(self.elements[i]):
             if not is_constant(poly):
-                self.atoms.known.setdefault(key(poly), self.span(i, k))
+                self.atoms.learn(poly, *self.span(i, k))
 
     def span(self, i: int, k: int) -> Range:
         """Least and largest value of element k of node i."""
@@ -177,7 +183,22 @@ class Meaning:
             moved = {m: w * factor >> shift for m, w in a.items() if m}
             return plus(moved, constant((a.get((), 0) * factor + half) >> shift))
         params = (shift, elem.low, elem.high, factor)
-        return self.function("requant", i, k, (a,), (span,), params)
+        low, high = self.span(i, k)
+        if low < 0 or low == high or not self._only_index(i):
+            return self.function("requant", i, k, (a,), (span,), params)
+        index = self.atoms.fresh(low, high)
+        [(v,)] = index
+        self.indices[v] = Function("requant", i, k, (a,), (span,), params, (low, high))
+        return index
+
+    def _only_index(self, i: int) -> bool:
+        """Does node i only choose entries of constant tables? Such an index need not stand in the
+        design: a kernel is one function from the sum on.
+        """
+        return all(
+            node.op is Op.LOOKUP and node.inputs[0] == i and not self.graph[node.inputs[1]].is_state
+            for node in self._users[i]
+        )
 
     def lookup(self, i: int, node: Node) -> list[Poly]:
         index, table = node.inputs
@@ -190,8 +211,19 @@ class Meaning:
                 made.append(self.function("memory", i, k, (a,), ((first, last),), params))
                 continue
             entries = tuple(self.graph[table].data()[k % rows, first : last + 1].tolist())
-            made.append(self.function("lookup", i, k, (a,), ((first, last),), entries))
+            made.append(self.looked_up(i, k, a, (first, last), entries))
         return made
+
+    def looked_up(self, i: int, k: int, a: Poly, span: Range, entries: tuple[int, ...]) -> Poly:
+        """A lookup, with the rounding before it where that is only its index."""
+        inner = self.indices.get(next(iter(a))[0]) if len(a) == 1 and () not in a else None
+        if inner is None:
+            return self.function("lookup", i, k, (a,), (span,), entries)
+        if min(entries) == max(entries):
+            return constant(entries[0])
+        params = (*inner.params, span[0], *entries)
+        ends = (min(entries), max(entries))
+        return self.resolve(Function("kernel", i, k, inner.args, inner.spans, params, ends))
 
     def several(self, i: int, node: Node) -> list[Poly]:
         """argmax and min: one function of all elements."""

@@ -20,6 +20,9 @@ Bits = tuple[Bit, ...]
 CLOCKED = frozenset({"crystal_rank", "crystal_bank", "crystal_memory"})
 """Primitives with a clock."""
 
+GATES: Mapping[str, str] = {"$mux": "ABSY", "$reduce_or": "AY"}
+"""Operators between the instances, and the ports of each; the result is the last."""
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -81,25 +84,75 @@ def read(engine: Engine, build: Path, top: str, folder: Path) -> Netlist:
 
 def parse(module: Mapping[str, Any]) -> Netlist:
     """A module as Yosys writes it in JSON."""
-    cells = module["cells"]
+    alias, inverted = _flipped(module["cells"])
+    cells = _renamed(module["cells"], alias)
+    registers = _registers(cells)
     instances = [
         _instance(name, cell) for name, cell in cells.items() if not cell["type"].startswith("$")
     ]
-    registers = _registers(cells)
+    instances += _gates(cells)
     driver: dict[Bit, tuple[Instance | Register, int]] = {}
     words: list[tuple[Instance | Register, Bits]] = [(r, r.q) for r in registers]
     words += [(i, i.out) for i in instances if i.kind != "crystal_rank"]
     for made, word in words:
         driver.update((bit, (made, k)) for k, bit in enumerate(word))
-    inverted = {
-        y: a
-        for cell in cells.values()
-        if cell["type"] == "$not"
-        for a, y in zip(cell["connections"]["A"], cell["connections"]["Y"], strict=False)
+    names = {
+        tuple(alias.get(b, b) for b in net["bits"]): name
+        for name, net in module["netnames"].items()
+        if name[0] != "$"
     }
-    names = {tuple(net["bits"]): name for name, net in module["netnames"].items() if name[0] != "$"}
-    ports = {name: tuple(port["bits"]) for name, port in module["ports"].items()}
+    ports = {
+        name: tuple(alias.get(b, b) for b in port["bits"]) for name, port in module["ports"].items()
+    }
     return Netlist(ports, instances, registers, driver, inverted, names)
+
+
+def _flipped(cells: Mapping[str, Any]) -> tuple[dict[Bit, Bit], dict[Bit, Bit]]:
+    """Wires that are another wire, and wires that are another wire inverted: of ~a and of
+    a ^ constant.
+    """
+    source: dict[Bit, tuple[Bit, bool]] = {}
+    for cell in cells.values():
+        a, b, y = (cell["connections"].get(port, []) for port in "ABY")
+        if cell["type"] == "$not":
+            source.update((there, (here, True)) for here, there in zip(a, y, strict=False))
+        elif cell["type"] == "$xor" and set(b) <= {"0", "1"}:
+            source.update(
+                (there, (here, flip == "1")) for here, flip, there in zip(a, b, y, strict=False)
+            )
+    ends = {there: _source(there, source) for there in source}
+    alias = {there: here for there, (here, flip) in ends.items() if not flip}
+    return alias, {there: here for there, (here, flip) in ends.items() if flip}
+
+
+def _source(bit: Bit, source: Mapping[Bit, tuple[Bit, bool]]) -> tuple[Bit, bool]:
+    """The wire that ``bit`` is in the end, and is it inverted?"""
+    flipped = False
+    while bit in source:
+        bit, once = source[bit]
+        flipped ^= once
+    return bit, flipped
+
+
+def _renamed(cells: Mapping[str, Any], alias: Mapping[Bit, Bit]) -> dict[str, Any]:
+    """The cells with one name for each wire; what only gives names is left out."""
+    return {
+        name: cell
+        | {"connections": {p: [alias.get(b, b) for b in w] for p, w in cell["connections"].items()}}
+        for name, cell in cells.items()
+        if cell["type"] != "$xor"
+    }
+
+
+def _gates(cells: Mapping[str, Any]) -> list[Instance]:
+    """Choices and ors between the instances, none of which only enables a register."""
+    ends = {tuple(c["connections"].get("D", ())) for c in cells.values() if c["type"] == "$dff"}
+    made = [
+        Instance(name, c["type"], (), tuple(tuple(c["connections"][p]) for p in GATES[c["type"]]))
+        for name, c in cells.items()
+        if c["type"] in GATES
+    ]
+    return [gate for gate in made if gate.kind != "$mux" or gate.out not in ends]
 
 
 def _instance(name: str, cell: Mapping[str, Any]) -> Instance:

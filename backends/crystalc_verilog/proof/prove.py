@@ -109,7 +109,7 @@ def prove(build: Build, limits: Limits, progress: Progress) -> Certificate:
 
 
 def _require_parallel(netlist: Netlist) -> None:
-    if any(cell.kind == "crystal_macs" for cell in netlist.instances):
+    if not loads(netlist):
         raise refuse(
             "a folded build is only simulated: no proof of it is built in",
             hint="compile with -O arch=parallel",

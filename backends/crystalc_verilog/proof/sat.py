@@ -48,6 +48,8 @@ def abc_program() -> str:
 
 def gates(goals: Mapping[str, Goal], engine: Engine, build: Path, folder: Path) -> dict[str, str]:
     """Both sides of every goal as BLIF models imp_NAME and ref_NAME. Raises ToolError."""
+    if not goals:
+        return {}
     (folder / "goals.v").write_text(verilog(goals), encoding="utf-8")
     (folder / "cells.v").write_bytes((build / "crystal_cells.v").read_bytes())
     script = [

@@ -115,6 +115,10 @@ def _memory(s: Signals, c: Instance) -> Array:
     return np.asarray(np.array(store, np.int64)[s.word(c.args[4])])
 
 
+def _mux(s: Signals, c: Instance) -> Array:
+    return np.where(s.word(c.args[2]) != 0, s.word(c.args[1]), s.word(c.args[0]))
+
+
 CELLS: Mapping[str, Callable[[Signals, Instance], Array]] = {
     "crystal_add": _add,
     "crystal_mul": _mul,
@@ -125,4 +129,6 @@ CELLS: Mapping[str, Callable[[Signals, Instance], Array]] = {
     "crystal_less": _less,
     "crystal_choose": _choose,
     "crystal_memory": _memory,
+    "$mux": _mux,
+    "$reduce_or": lambda s, c: (s.word(c.args[0]) != 0).astype(np.int64),
 }

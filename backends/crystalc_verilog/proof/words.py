@@ -6,8 +6,9 @@ The polynomial holds modulo 2**width. Who reads a word as a number shows first t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from crystalc_verilog.proof.atoms import Atoms, fit
 from crystalc_verilog.proof.netlist import Bit, Bits, Instance, Netlist, Register
@@ -15,6 +16,9 @@ from crystalc_verilog.proof.poly import Poly, constant, key, plus, scaled, times
 
 Tables = Mapping[str, Sequence[int]]
 """Entries of each table module, as its text gives them: a claim, for SAT to confirm."""
+
+ALL = 1 << 30
+"""More bits than any word has."""
 
 LINEAR = frozenset({"crystal_add", "crystal_mul", "crystal_abs"})
 
@@ -25,11 +29,14 @@ class Unproved(Exception):
 
 @dataclass(frozen=True)
 class Word:
-    """The bits are ``poly`` modulo 2**width, and low <= poly <= high."""
+    """The lowest ``right`` bits (of those there are) are ``poly`` modulo 2**right;
+    low <= poly <= high.
+    """
 
     poly: Poly
     low: int
     high: int
+    right: int = ALL
 
 
 @dataclass(frozen=True)
@@ -76,16 +83,26 @@ class Words:
         return self._known[bits]
 
     def read(self, bits: Bits, signed: bool) -> Word:
-        """The number that a reader sees. Raises Unproved where it might not be the polynomial."""
+        """The number that a reader sees. Raises Unproved where it might not be a polynomial."""
+        word = self.operand(bits, signed)
+        if word.right < ALL:
+            name = self.netlist.name(bits)
+            raise Unproved(f"{name} may leave its {len(bits)} bits: {word.low}..{word.high}")
+        return word
+
+    def operand(self, bits: Bits, signed: bool) -> Word:
+        """The number that a reader sees; where it might be no polynomial, how many of its lowest
+        bits are right. All numbers with the same bits differ by multiples of 2**width.
+        """
         word = self.word(bits)
-        low, high = _span(len(bits), signed)
-        if low <= word.low and word.high <= high:
+        if word.right < len(bits):
             return word
-        least, most = self.atoms.known.get(key(word.poly), (word.low, word.high))
-        if low <= least and most <= high:
-            return Word(word.poly, least, most)
-        name = self.netlist.name(bits)
-        raise Unproved(f"{name} may leave its {len(bits)} bits: {word.low}..{word.high}")
+        found = _within(word, len(bits), signed)
+        if found is None:
+            least, most = self.atoms.bounds(word.poly)
+            close = Word(word.poly, max(least, word.low), min(most, word.high))
+            found = _within(close, len(bits), signed)
+        return found or Word(word.poly, word.low, word.high, len(bits))
 
     def _word(self, bits: Bits) -> Word:
         if all(bit in ("0", "1") for bit in bits):
@@ -99,18 +116,54 @@ class Words:
         return self._composed(bits)
 
     def _composed(self, bits: Bits) -> Word:
-        """Zeros below, copies of the sign or zeros above, an inverted bit."""
-        if bits[0] == "0":
-            inner = self.word(bits[1:])
-            return Word(scaled(inner.poly, 2), 2 * inner.low, 2 * inner.high)
-        if len(bits) == 1 and bits[0] in self.netlist.inverted:
-            inner = self.read((self.netlist.inverted[bits[0]],), signed=False)
-            return Word(plus(constant(1), inner.poly, -1), 1 - inner.high, 1 - inner.low)
-        if len(bits) > 1 and bits[-1] == "0":
-            return self.read(bits[:-1], signed=False)
-        if len(bits) > 1 and bits[-1] == bits[-2]:
+        """Words side by side, copies of the sign above, inverted bits."""
+        if len(bits) > 1 and bits[-1] == bits[-2] and bits[-1] not in ("0", "1"):
             return self.read(bits[:-1], signed=True)
-        raise Unproved(f"{self.netlist.name(bits)} is no whole word")
+        total, at = Word({}, 0, 0), 0
+        while at < len(bits):
+            part = self._part(bits[at:])
+            word = self._flipped(part)
+            if at + len(part) < len(bits) and word is not None:
+                word = self.operand(part, signed=False)
+            if word is None:
+                raise Unproved(f"{self.netlist.name(bits)} is no whole word")
+            total = _sum(total, word, 1 << at, at)
+            at += len(part)
+        return total
+
+    def _part(self, bits: Bits) -> Bits:
+        """The whole word, the inverted bits or the constants that ``bits`` begin with."""
+        netlist = self.netlist
+        if bits[0] in ("0", "1"):
+            return bits[: _run(b in ("0", "1") for b in bits)]
+        plain = tuple(netlist.inverted.get(b, b) for b in bits)
+        for n in range(len(bits), 0, -1):
+            if plain[:n] in self.given:
+                return bits[:n]
+        made, _ = netlist.driver.get(plain[0], (None, 0))
+        whole = _result(made) if made is not None else ()
+        return bits[: max(1, _run(a == b for a, b in zip(plain, whole, strict=False)))]
+
+    def _flipped(self, bits: Bits) -> Word | None:
+        """A whole word, as it is or inverted: its highest bit, all bits, all others; constants."""
+        inverted = self.netlist.inverted
+        plain = tuple(inverted.get(b, b) for b in bits)
+        if plain == bits:
+            return self.word(bits) if self._whole(bits) else None
+        if not self._whole(plain):
+            return None
+        word, half = self.word(plain), 1 << (len(bits) - 1)
+        below, top = {b in inverted for b in bits[:-1]}, bits[-1] in inverted
+        if top and (below == {False} or (not below and word.low < 0)):
+            return _sum(_number(half), word, 1, 0)
+        if below <= {True}:
+            return _sum(_number(2 * half - 1 if top else half - 1), word, -1, 0)
+        return None
+
+    def _whole(self, bits: Bits) -> bool:
+        made, _ = self.netlist.driver.get(bits[0], (None, 0))
+        known = bits in self.given or all(b in ("0", "1") for b in bits)
+        return known or (made is not None and _result(made) == bits)
 
     def _cell(self, cell: Instance) -> Word:
         rule = RULES.get(cell.kind)
@@ -134,9 +187,8 @@ class Words:
         [index] = cell.args
         inner = self.word(index)
         width = len(index)
-        if inner.low < -(1 << (width - 1)) or inner.high >= 1 << width:
+        if inner.right < width or inner.high - inner.low >= 1 << width:
             return self.opaque(cell)
-        self.read(index, signed=inner.low < 0)
         entries = self.tables[cell.kind]
         values = [entries[u & ((1 << width) - 1)] for u in range(inner.low, inner.high + 1)]
         lemma = TableLemma(cell.kind, width, len(cell.out), inner.low, tuple(values))
@@ -192,6 +244,35 @@ class Words:
         return {rank}
 
 
+def _result(made: Instance | Register) -> Bits:
+    return made.out if isinstance(made, Instance) else made.q
+
+
+def _number(value: int) -> Word:
+    return Word(constant(value), value, value)
+
+
+def _run(same: Iterable[bool]) -> int:
+    """How many are true before the first that is not."""
+    return sum(1 for _ in takewhile(bool, same))
+
+
+def _sum(a: Word, b: Word, factor: int, shift: int) -> Word:
+    """a + factor * b, where ``factor`` is a multiple of 2**shift."""
+    ends = (factor * b.low, factor * b.high)
+    right = min(a.right, b.right + shift)
+    return Word(plus(a.poly, b.poly, factor), a.low + min(ends), a.high + max(ends), right)
+
+
+def _within(word: Word, width: int, signed: bool) -> Word | None:
+    """The one number of ``width`` bits that ``word`` always is, if there is one."""
+    low, high = _span(width, signed)
+    more = -((word.low - low) >> width) << width
+    if word.high + more > high:
+        return None
+    return Word(plus(word.poly, constant(more)), word.low + more, word.high + more)
+
+
 def _span(width: int, signed: bool) -> tuple[int, int]:
     return (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
 
@@ -199,12 +280,10 @@ def _span(width: int, signed: bool) -> tuple[int, int]:
 def _add(w: Words, cell: Instance) -> Word:
     wa, sa, la, wb, sb, lb, minus, _ = cell.params
     _expect(cell, (wa, wb, cell.params[7]))
-    a, b = w.read(cell.args[0], bool(sa)), w.read(cell.args[1], bool(sb))
+    a, b = w.operand(cell.args[0], bool(sa)), w.operand(cell.args[1], bool(sb))
     w.use(CellLemma(cell.kind, cell.params), cell)
-    factor = -(1 << lb) if minus else 1 << lb
-    ends = (factor * b.low, factor * b.high)
-    poly = plus(scaled(a.poly, 1 << la), b.poly, factor)
-    return Word(poly, (a.low << la) + min(ends), (a.high << la) + max(ends))
+    left = _sum(Word({}, 0, 0), a, 1 << la, la)
+    return _sum(left, b, -(1 << lb) if minus else 1 << lb, lb)
 
 
 def _mul(w: Words, cell: Instance) -> Word:
