@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,3 +160,14 @@ def test_resources_are_counted_by_type() -> None:
     found = XCUP.count({"LUT2": 3, "LUT6": 4, "FDRE": 5, "RAMB36E2": 1, "RAM32M16": 2, "INV": 9})
     wanted = {"LUT": 7, "FF": 5, "BRAM18": 2, "LUTRAM": 16, "CARRY4": 0, "MUXF": 0, "DSP": 0}
     assert found == wanted
+
+
+@pytest.mark.parametrize("arch", ["parallel", "folded"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_active_neurons_have_features_too(arch: str, activation: Any) -> None:
+    checkpoint = tiny_checkpoint(activation=activation, frozen=0.5)
+    options = Options("verilog", "fixed", backend={"arch": arch})
+    files = compile_checkpoint(checkpoint, options).files
+    facts = json.loads(files[PurePosixPath("crystal.json")])
+    assert facts["state"]
+    assert facts["area"]

@@ -125,7 +125,10 @@ def _less(circuit: Circuit, cell: Cell) -> Features:
 
 
 def _memory(circuit: Circuit, cell: Cell) -> Features:
-    return Counter(memory_bits=cell.params[2] * cell.type.width)
+    """A table's own words, or in a folded design, whose tables share a memory, all it can reach."""
+    index = circuit.cells[cell.args[0]].type.width
+    words = cell.params[2] if len(cell.params) > 2 else 1 << index
+    return Counter(memory_bits=words * cell.type.width)
 
 
 def _bits(kind: str) -> Callable[[Circuit, Cell], Features]:
