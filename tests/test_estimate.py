@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 from support import tiny_checkpoint
 
@@ -60,13 +61,46 @@ def test_what_a_table_needs(entries: list[int], leaves: int, choices: int) -> No
     assert (found["table_leaves6"], found["table_choices6"]) == (leaves, choices)
 
 
-def test_a_large_rom_is_block_memory_and_a_small_one_is_not() -> None:
-    assert rom_features([k % 7 for k in range(300)], 36) == Counter(
-        block_bits=300 * 36, block_outputs=36
-    )
-    assert rom_features([k % 2 for k in range(64)], 1) == table_features(
-        [k % 2 for k in range(64)], 1
-    )
+def test_a_large_rom_is_block_memory() -> None:
+    noise = np.random.default_rng(0).integers(0, 1 << 36, 1024).tolist()
+    assert rom_features(noise, width=36) == Counter(block_bits=1024 * 36)
+
+
+def test_a_small_rom_is_tables_with_registers() -> None:
+    small = [k % 2 for k in range(64)]
+    wanted = table_features(small, 1) + Counter(block_bits=64, rom_bits4=1, rom_bits6=1)
+    assert rom_features(small, width=1) == wanted
+    twice = rom_features(small, small, width=1)
+    assert twice["table_leaves6"] == 2 * wanted["table_leaves6"]
+    assert twice["rom_bits6"] == 2
+
+
+@pytest.mark.parametrize(("width", "block"), [(112, False), (198, True)])
+def test_a_rom_is_what_yosys_finds_cheaper(width: int, block: bool) -> None:
+    """Two ROMs of 256 words that Yosys 0.70 was seen to make of LUTs and of blocks."""
+    rng = np.random.default_rng(0)
+    words = [sum(int(b) << k for k, b in enumerate(rng.integers(0, 2, width))) for _ in range(256)]
+    found = rom_features(words, width=width)
+    assert (found["rom_bits6"] == 0) == block
+    constant = rom_features([w << 32 for w in words], width=width + 32)
+    assert (constant["rom_bits6"] == 0) == block
+
+
+def test_folded_features_count_lanes_and_registers() -> None:
+    """More lanes: a sum and a product for each, in the features and in the declared registers."""
+    areas = []
+    for lanes in (1, 2, 4):
+        backend = {"arch": "folded", "lanes": str(lanes)}
+        wanted = Options("verilog", arithmetic="fixed", width=6, backend=backend)
+        made = compile_checkpoint(tiny_checkpoint(frozen=1.0), wanted)
+        [text] = [v for k, v in made.files.items() if k.name == "crystal.json"]
+        areas.append(json.loads(text)["area"])
+    one, two, four = areas
+    assert 2 * one["lane_bits"] == two["lane_bits"] == four["lane_bits"] // 2
+    assert four["mul_large_bits"] == 4 * one["mul_large_bits"]
+    assert (one.get("drain_bits", 0), two["drain_bits"]) == (0, two["lane_bits"] // 2)
+    assert one["register_bits"] < two["register_bits"] < four["register_bits"]
+    assert 0 < estimate(one, "xcup")["LUT"].count < estimate(four, "xcup")["LUT"].count
 
 
 @pytest.mark.parametrize("arch", ["parallel", "folded"])

@@ -144,48 +144,35 @@ RULES: Mapping[str, Callable[[Circuit, Cell], Features]] = {
 }
 
 
-def product_features(
-    shape: tuple[int, int],
-    lanes: int,
-    widths: tuple[int, int, int],
-    square: int,
-    words: Sequence[int],
-    l1: bool,
-) -> Features:
-    """A folded matrix product: ``shape`` outputs and inputs, ``widths`` of number, weight and sum.
-
-    ``square``: bits of the sum of squares, 0 without; ``words`` of ``lanes`` weights are the ROM.
+def rom_features(*ports: Sequence[int], width: int) -> Features:
+    """A clocked ROM, with the words that each port reads: block memory, or LUTs where Yosys finds
+    them cheaper; what registers its LUTs need.
     """
-    outputs, inputs = shape
-    number, weight, total = widths
-    made: Features = Counter(
-        units=1,
-        lane_bits=lanes * total,
-        lane_l1_bits=lanes * max(number, weight) if l1 else 0,
-        drain_bits=lanes * total,
-        store_bits=inputs * number,
-        count_bits=2 * _log(inputs) + _log(len(words)) + _log(outputs) + _log(lanes),
-        square_bits=square,
-    )
-    if not l1:
-        made += _product(lanes, number, weight)
-    if square:
-        made += _product(1, number, number)
-    return made + rom_features(words, lanes * weight)
+    total: Features = Counter(block_bits=sum(map(len, ports)) * width)
+    tables = sum((table_features(words, width) for words in ports), Counter[str]())
+    depth = 1 << max(1, (sum(map(len, ports)) - 1).bit_length())
+    seen = [{v >> bit & 1 for words in ports for v in words} for bit in range(width)]
+    used = sum(len(bits) > 1 for bits in seen)
+    for inputs, block in ((4, _block4), (6, _block6)):
+        if block(used, depth, len(ports)) > used * depth >> inputs:
+            total += {k: n for k, n in tables.items() if k.endswith(str(inputs))}
+            total[f"rom_bits{inputs}"] += width * len(ports)
+    return total
 
 
-def rom_features(words: Sequence[int], width: int) -> Features:
-    """A clocked ROM: block memory, or look-up tables where it is small."""
-    if len(words) * width < BLOCK:
-        return table_features(words, width)
-    return Counter(block_bits=len(words) * width, block_outputs=width)
+def _block4(width: int, depth: int, ports: int) -> int:
+    """Yosys's price of a ROM in blocks of 4096 bits with one port (a LUT of 4 is 1)."""
+    return 64 * ports * _blocks(width, depth, 16, 256)
 
 
-def _product(count: int, a: int, b: int) -> Features:
-    if a + b >= SMALL_PRODUCT:
-        return Counter(mul_large=count, mul_large_bits=count * a * b)
-    return Counter(mul_small_bits=count * a * b)
+def _block6(width: int, depth: int, ports: int) -> int:
+    """The same for UltraScale+: blocks of 18 Kbit and of 36, less wide with two ports."""
+    wide, rows = (36, 512) if ports == 1 else (18, 1024)
+    halves = 129 * _blocks(width, depth, wide, rows)
+    return min(halves, 257 * _blocks(width, depth, 2 * wide, rows))
 
 
-def _log(n: int) -> int:
-    return max(1, (n - 1).bit_length())
+def _blocks(width: int, depth: int, wide: int, rows: int) -> int:
+    """How many blocks of ``rows`` words of ``wide`` bits, or of words less wide, hold a ROM."""
+    shapes = [(wide >> k, rows << k) for k in range(5) if wide >> k]
+    return min(-(-width // w) * -(-depth // r) for w, r in shapes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,26 +41,39 @@ class Engine:
         Raises ToolError, with the last lines of the log, when Yosys fails or takes too long.
         """
         (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
+        code, said = self._finish(self._start(folder), timeout)
+        log = folder / "yosys.log"
+        text = log.read_text(errors="replace") if log.exists() else said
+        if code:
+            last = "\n".join([*text.splitlines()[-8:], *said.splitlines()[-4:]])
+            raise ToolError(f"{self.name} failed with code {code}", details=last)
+        return text
+
+    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
+        """The process, which leads a group: Yosys starts ABC through a shell."""
         try:
-            done = subprocess.run(
+            return subprocess.Popen(
                 [*self.command, "script.ys"],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=timeout,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"{self.name} took longer than {timeout:.0f} s") from None
         except OSError as error:
             raise ToolError(f"{self.name} does not start: {error.strerror}", HINT) from error
-        said = done.stdout.decode(errors="replace")
-        log = folder / "yosys.log"
-        text = log.read_text(errors="replace") if log.exists() else said
-        if done.returncode:
-            last = "\n".join([*text.splitlines()[-8:], *said.splitlines()[-4:]])
-            raise ToolError(f"{self.name} failed with code {done.returncode}", details=last)
-        return text
+
+    def _finish(self, process: subprocess.Popen[bytes], timeout: float) -> tuple[int, str]:
+        """Exit code and output; on timeout or interruption nothing of the group lives on."""
+        try:
+            said, _ = process.communicate(timeout=timeout)
+            return process.returncode, said.decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{self.name} took longer than {timeout:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
 
 @lru_cache(maxsize=2)

@@ -13,9 +13,12 @@ from crystalc.ir import Graph
 from crystalc.render import render
 from crystalc_verilog.element import Segment
 from crystalc_verilog.files import Design, count, fixed
+from crystalc_verilog.folded_area import folded_features
+from crystalc_verilog.lower import Lowered
 from crystalc_verilog.passes import final
 from crystalc_verilog.program import program
 from crystalc_verilog.results import Results
+from crystalc_verilog.schedule import Schedule
 
 
 def folded(graph: Graph, name: str, lanes: int, levels: int) -> Design:
@@ -62,18 +65,21 @@ class _Folding(Results):
             modules=[render("verilog/module.v.j2", top), *self.modules],
             parts=self.parts,
             cells=self.cells(),
+            area=folded_features(self, self.circuits()),
         )
 
-    def cells(self) -> dict[str, int]:
-        circuits = [
+    def circuits(self) -> list[tuple[Lowered, Schedule]]:
+        return [
             (item.lowered, plan)
             for work in self.made.works
             for item, plan in zip(
                 [c for c in work.chain if isinstance(c, Segment)], work.plans, strict=True
             )
         ]
+
+    def cells(self) -> dict[str, int]:
         return {
-            **count(circuits),
+            **count(self.circuits()),
             "lanes": self.lanes,
             "rom_bits": self.words.bits,
             "state_bits": sum(s.words * s.type.width for s in self.states),

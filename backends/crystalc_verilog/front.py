@@ -107,4 +107,5 @@ class Front(Shared):
         """The memory of weights: one word a step."""
         found = self.words
         self.modules += found.modules(self.name)
+        self.area += found.area()
         return ["", *found.lines(self.name, self.lanes)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crystalc.ir import FixedType, Op
 from crystalc.render import render
+from crystalc_verilog.area import rom_features
 from crystalc_verilog.element import Segment, index_bits, rotated
 from crystalc_verilog.files import fixed, parts, tables
 from crystalc_verilog.lower import Lowered
@@ -117,6 +118,7 @@ class Results(Sums):
             values = made.data().tolist()
             entries = [int(v) for k in order for v in values[k]]
             module, ports = f"{self.name}_{name}", ["clk", "advance"]
+            self.area += rom_features(entries, width=out.width)
             self.modules.append(render("verilog/rom.v.j2", table(module, entries, out.width, "<=")))
         self.lines += [
             f"wire [{out.width - 1}:0] {name};",

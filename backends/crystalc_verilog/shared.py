@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from crystalc.ir import FixedType, Graph, Op
+from crystalc_verilog.area import Features
 from crystalc_verilog.element import Segment
 from crystalc_verilog.files import address_bits, fixed
 from crystalc_verilog.lower import State
@@ -46,6 +48,8 @@ class Shared:
         self.words: Words = words(made, self.bus, self.sum.width)
         self.term = hull([v for h in heads for v in h.term])
         self.delay = 0
+        self.area: Features = Counter()
+        """Features of the memories emitted so far."""
 
     def stored_type(self) -> FixedType:
         """A type for every number in the store."""

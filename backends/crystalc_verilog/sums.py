@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 
 from crystalc.ir import Op
 from crystalc.render import render
+from crystalc_verilog.area import rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.front import Front
 from crystalc_verilog.parts import rom
@@ -126,9 +128,11 @@ class Sums(Front):
         used = index_bits(len(entries))
         if len(entries) * wide >= BLOCK:
             self.modules.append(rom(f"{self.name}_starts", entries, wide, ports=1))
+            self.area += Counter(block_bits=len(entries) * wide)
         else:
             made_table = table(f"{self.name}_starts", entries, wide, "<=")
             self.modules.append(render("verilog/rom.v.j2", made_table))
+            self.area += rom_features(entries, width=wide)
         which = "{g, begin_lane}" if lanes > 1 else "g"
         have = made.group_bits + shift
         if have > used:
@@ -156,6 +160,7 @@ class Sums(Front):
         ]
         region = 1 << index_bits(len(flat))
         base, full = self.words.place_of_starts(region)
+        self.area += rom_features(self.words.before(region), flat, width=word)
         self.modules.append(self.words.beside(self.name, [*flat, *[0] * (region - len(flat))]))
         low = index_bits(region)
         if pieces > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from crystalc.ranges import smallest_type
 from crystalc.render import render
+from crystalc_verilog.area import Features, rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.parts import Bus, ram, rom
 from crystalc_verilog.passes import Integers, elem
@@ -56,9 +58,12 @@ class Words:
     def beside(self, name: str, starts: Sequence[int]) -> str:
         """The memory of weights and, behind them, ``starts`` (a power of two of words)."""
         lanes = self.grid.shape[1]
-        base, _ = self.place_of_starts(len(starts))
-        weights = [*self.packed(), *[0] * (base - len(self.grid))]
-        return rom(f"{name}_weights", [*weights, *starts], lanes * self.width)
+        return rom(f"{name}_weights", [*self.before(len(starts)), *starts], lanes * self.width)
+
+    def before(self, region: int) -> list[int]:
+        """The words of weights, filled up to where a region of so many words begins."""
+        base, _ = self.place_of_starts(region)
+        return [*self.packed(), *[0] * (base - len(self.grid))]
 
     def packed(self) -> list[int]:
         """One integer a word, lane 0 lowest."""
@@ -88,6 +93,23 @@ class Words:
                 render("verilog/rom.v.j2", table(f"{name}_route{node}", entries, bits, "<="))
             )
         return found
+
+    def area(self) -> Features:
+        """Features of these modules."""
+        lanes = self.grid.shape[1]
+        if self.shared:
+            return Counter()
+        if not self.routes:
+            return rom_features(self.packed(), width=self.width * lanes)
+        total: Features = Counter(block_bits=(lanes * self.width) << self.key_bits)
+        for node, places in self.routes.items():
+            bits = index_bits(lanes) + self.key_bits
+            total += rom_features(
+                [lane << self.key_bits | word for lane, word in places], width=bits
+            )
+            state = self.bus.states[node].type.width
+            total += Counter(less_bits=self.bus.address_bits, choose_bits=state + bits)
+        return total
 
     def lines(self, name: str, lanes: int) -> list[str]:
         """The word of each step, as w."""

@@ -1,4 +1,4 @@
-"""Register banks, writable tables and the multiply-accumulate lane."""
+"""Register banks, writable tables, and the lanes and dividers of folded designs."""
 
 from __future__ import annotations
 
@@ -59,21 +59,73 @@ async def memory_(dut: Handle) -> None:
             words[address - p["BASE"]] = data
 
 
+def signed(rng: random.Random, width: int) -> int:
+    return rng.randrange(-(1 << (width - 1)), 1 << (width - 1))
+
+
 @cocotb.test()
 async def lane_(dut: Handle) -> None:
-    """Sums of products, begun anew by ``first`` and held without ``enable``."""
+    """Sums of the products of one step before, begun at ``start``, held without ``advance``."""
     p, rng = given(), random.Random(1)
-    dut.enable.value = 0
+    dut.advance.value = dut.pre.value = dut.gap.value = 0
     run_clock(dut.clk)
-    total: int | None = None
-    for step in range(600):
+    term, total = None, None
+    for _ in range(600):
         await FallingEdge(dut.clk)
         if total is not None:
-            assert dut.sum.value.to_signed() == total
-        x = rng.randrange(-(1 << (p["WX"] - 1)), 1 << (p["WX"] - 1))
-        w = rng.randrange(-(1 << (p["WW"] - 1)), 1 << (p["WW"] - 1))
-        enable, first = rng.random() < 0.7, step == 0 or rng.random() < 0.1
-        dut.x.value, dut.w.value = x & ((1 << p["WX"]) - 1), w
-        dut.enable.value, dut.first.value = int(enable), int(first)
-        if enable and (first or total is not None):
-            total = (0 if first or total is None else total) + x * w
+            assert int(dut.sum.value) == total % (1 << p["WSUM"])
+        x, w, begin = signed(rng, p["WX"]), signed(rng, p["WW"]), rng.randrange(1 << p["WSUM"])
+        advance, counts = rng.random() < 0.7, rng.random() < 0.9
+        first = total is None or rng.random() < 0.1
+        dut.x.value, dut.w.value, dut.start.value = x & ((1 << p["WX"]) - 1), w, begin
+        dut.advance.value, dut.first.value, dut.counts.value = int(advance), int(first), int(counts)
+        if advance:
+            before = begin if first or total is None else total
+            total = None if term is None else before + term + 1
+            term = x * w if counts else 0
+
+
+@cocotb.test()
+async def squares_(dut: Handle) -> None:
+    """Sums of the squares of one step before, begun anew by ``first``."""
+    p, rng = given(), random.Random(1)
+    dut.advance.value = 0
+    run_clock(dut.clk)
+    term, total = None, None
+    for _ in range(600):
+        await FallingEdge(dut.clk)
+        if total is not None:
+            assert int(dut.sum.value) == total % (1 << p["WSUM"])
+        x = signed(rng, p["WX"])
+        advance, counts = rng.random() < 0.7, rng.random() < 0.9
+        first = total is None or rng.random() < 0.1
+        dut.x.value = x & ((1 << p["WX"]) - 1)
+        dut.advance.value, dut.first.value, dut.counts.value = int(advance), int(first), int(counts)
+        if advance:
+            total = None if term is None else (0 if first or total is None else total) + term
+            term = x * x if counts else 0
+
+
+@cocotb.test()
+async def divide_(dut: Handle) -> None:
+    """The rounded quotient, which stands from ``done`` until ``next``."""
+    p, rng = given(), random.Random(1)
+    dut.rst.value, dut.go.value, dut.next.value = 1, 0, 0
+    run_clock(dut.clk)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+    for k in range(60):
+        a, b = signed(rng, p["WA"]), 0 if k == 0 else rng.randrange(1 << p["WB"])
+        dut.a.value, dut.b.value, dut.go.value = a & ((1 << p["WA"]) - 1), b, 1
+        for _ in range(200):
+            await FallingEdge(dut.clk)
+            if dut.done.value:
+                break
+        for _ in range(rng.randrange(3)):
+            await FallingEdge(dut.clk)
+        quotient = ((a << p["SHIFT"]) * 2 + max(b, 1)) // (2 * max(b, 1))
+        assert bool(dut.done.value)
+        assert int(dut.q.value) == quotient % (1 << p["WQ"])
+        dut.next.value = 1
+        await FallingEdge(dut.clk)
+        dut.next.value = 0

@@ -1,4 +1,4 @@
-"""Primitives with valid and ready: a rank of the pipeline, argmax, the product unit."""
+"""Primitives with valid and ready: a rank of the pipeline, argmax, bytes and words."""
 
 from __future__ import annotations
 
@@ -50,54 +50,26 @@ async def argmax_(dut: Handle) -> None:
         assert got == [g.index(max(g)) for g in groups]
 
 
-async def rom(dut: Handle, words: list[int]) -> None:
-    """The clocked ROM beside the unit: weights by step."""
-    while True:
-        await RisingEdge(dut.clk)
-        if dut.rom_enable.value:
-            at = dut.rom_address.value
-            word = words[int(at)] if at.is_resolvable and int(at) < len(words) else 0
-            await FallingEdge(dut.clk)
-            dut.rom_data.value = word
+@cocotb.test()
+async def gather_(dut: Handle) -> None:
+    """Words from their bytes, the lowest first, under every kind of traffic."""
+    await bytes_and_words(dut, into_words=True)
 
 
 @cocotb.test()
-async def macs_(dut: Handle) -> None:
-    """O sums over K products and the sum of squares, under every kind of traffic."""
-    p = given()
-    half_x, half_w = 1 << (p["WX"] - 1), 1 << (p["WW"] - 1)
-    rows = [[random.randrange(-half_w, half_w) for _ in range(p["K"])] for _ in range(p["O"])]
-    lanes = range(p["P"])
-    blank = [0] * p["K"]
-    padded = [*rows, *([blank] * (-len(rows) % p["P"]))]
-    words = [
-        sum(to_code(padded[g + q][k], p["WW"]) << (q * p["WW"]) for q in lanes)
-        for g in range(0, len(padded), p["P"])
-        for k in range(p["K"])
-    ]
-    dut.rom_data.value = 0
+async def scatter_(dut: Handle) -> None:
+    """The bytes of words, the lowest first, under every kind of traffic."""
+    await bytes_and_words(dut, into_words=False)
+
+
+async def bytes_and_words(dut: Handle, into_words: bool) -> None:
+    width = given()["W"]
     await start(dut.clk, dut.rst, dut.in_valid, dut.out_ready)
-    cocotb.start_soon(rom(dut, words))
-    vectors = [[random.randrange(-half_x, half_x) for _ in range(p["K"])] for _ in range(12)]
+    words = [0, (1 << width) - 1, *(random.randrange(1 << width) for _ in range(40))]
+    octets = [b for word in words for b in word.to_bytes((width + 7) // 8, "little")]
+    put, wanted = (octets, words) if into_words else (words, octets)
     for stall in STALLS:
-        codes = [to_code(v, p["WX"]) for x in vectors for v in x]
         source = (dut.in_valid, dut.in_ready, dut.in_data)
-        cocotb.start_soon(send(dut.clk, source, codes, stall))
-        for x in vectors:
-            for o, row in enumerate(rows):
-                sums = await one_sum(dut, stall)
-                total = sum(a * b for a, b in zip(x, row, strict=True))
-                assert sums == (to_code(total, p["WSUM"]), sum(a * a for a in x), o)
-
-
-async def one_sum(dut: Handle, stall: float) -> tuple[int, int, int]:
-    """Sum, sum of squares and index that the unit gives next."""
-    while True:
-        dut.out_ready.value = int(random.random() >= stall)
-        await RisingEdge(dut.clk)
-        valid, ready = bool(dut.out_valid.value), bool(dut.out_ready.value)
-        found = (dut.out_sum.value, dut.out_square.value, dut.out_index.value)
-        await FallingEdge(dut.clk)
-        if valid and ready:
-            dut.out_ready.value = 0
-            return int(found[0]), int(found[1]), int(found[2])
+        cocotb.start_soon(send(dut.clk, source, put, stall))
+        sink = (dut.out_valid, dut.out_ready, dut.out_data)
+        assert await receive(dut.clk, sink, len(wanted), stall) == wanted

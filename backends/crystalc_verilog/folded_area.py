@@ -1,0 +1,92 @@
+"""The features of a folded design: its circuits, and the shared datapath around them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from crystalc.ir import Op
+from crystalc_verilog.area import SMALL_PRODUCT, Features, features, table_features
+from crystalc_verilog.lower import Lowered
+from crystalc_verilog.passes import elem, final
+from crystalc_verilog.results import Results
+from crystalc_verilog.schedule import Schedule
+
+DECLARED = re.compile(r"reg (?:signed )?(?:\[(\d+):0\] )?(\w+(?:, \w+)*);")
+
+
+def folded_features(made: Results, circuits: Iterable[tuple[Lowered, Schedule]]) -> Features:
+    """The features of ``made``, whose lines are complete, and of the circuits in it."""
+    total: Features = Counter(units=1, register_bits=_declared(made.lines))
+    for lowered, plan in circuits:
+        total += _part(lowered, plan)
+    return total + made.area + _control(made) + _lanes(made) + _ends(made)
+
+
+def _declared(lines: Sequence[str]) -> int:
+    """Bits of the registers that lines of Verilog declare, arrays left out."""
+    found = (DECLARED.fullmatch(line.strip()) for line in lines)
+    return sum((int(m[1] or 0) + 1) * len(m[2].split(", ")) for m in found if m)
+
+
+def _part(lowered: Lowered, plan: Schedule) -> Features:
+    """A segment: no registers at its ends, and none doubled for a table."""
+    found = features(lowered, plan)
+    inner = plan.ranks[1:-1]
+    cells = lowered.circuit.cells
+    found["register_bits"] = sum(cells[c].type.width for rank in inner for c in rank)
+    del found["ranks"], found["index_bits"]
+    return found
+
+
+def _control(made: Results) -> Features:
+    """Counters, where they turn by group, and the store."""
+    program = made.made
+    a, g, groups = program.address_bits, program.group_bits, program.groups
+    ends = [(w.first + w.steps - 1) % (1 << a) for w in groups]
+    firsts = [w.first % (1 << a) for w in groups[1:]]
+    total: Features = Counter(
+        count_bits=2 * a + g + (made.words.key_bits if made.words.counter else 0),
+        store_bits=made.store_type.width * program.works[-1].address,
+        choose_bits=made.store_type.width * (len(program.works) - 1),
+    )
+    return total + table_features(ends, a) + table_features(firsts or [0], a)
+
+
+def _lanes(made: Results) -> Features:
+    """Products, sums, the row in which they finish, and the sum of squares beside them."""
+    lanes, wide = made.lanes, made.sum.width
+    number, _, weight, term, _, pre, _, gap, _ = made.lane_parameters()
+    total: Features = Counter(
+        lane_bits=lanes * wide,
+        drain_bits=(lanes - 1) * wide,
+        pre_bits=lanes * (max(number, weight) + 2) if pre else 0,
+        gap_bits=lanes * (max(number, weight) + 2) * (2 if gap == 1 else 3) if gap else 0,
+        register_bits=lanes * (term + wide),
+    )
+    total += _product(lanes, number, weight)
+    if "squares.v" in made.parts:
+        square = made.square_width()
+        total += Counter(square_bits=square, register_bits=(2 + int(lanes > 1)) * square)
+        total += _product(1, number, number)
+    return total
+
+
+def _product(count: int, a: int, b: int) -> Features:
+    if a + b >= SMALL_PRODUCT:
+        return Counter(mul_large_bits=count * a * b)
+    return Counter(mul_small_bits=count * a * b)
+
+
+def _ends(made: Results) -> Features:
+    """Division, the least element and the place of the largest."""
+    total: Features = Counter()
+    for i in made.graph.find(Op.MIN):
+        total += Counter(less_bits=elem(made.graph, made.graph[i].inputs[0]).width)
+    if made.delay:
+        total += Counter(divide_bits=made.delay, register_bits=3 * made.delay)
+    if "argmax.v" in made.parts:
+        width = elem(made.graph, final(made.graph)).width
+        total += Counter(argmax_bits=width, register_bits=width + 8)
+    return total

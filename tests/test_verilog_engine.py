@@ -1,0 +1,86 @@
+"""What becomes of a synthesis that takes too long, is interrupted or fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crystalc.diagnostics import ToolError
+from crystalc_verilog.engine import Engine
+
+PARENT = "sleep 60 & echo $! > child; wait; : "
+"""Like Yosys with ABC: a shell that waits for a child of its own. The last word is the script."""
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from crystalc_verilog.engine import Engine
+Engine("slow", "1", ("/bin/sh", "-c", sys.argv[2])).run(["x"], Path(sys.argv[1]))
+"""
+
+
+def started(place: Path) -> int:
+    """The child's number, once it is there."""
+    for _ in range(3000):
+        if (place / "child").exists() and (text := (place / "child").read_text().strip()):
+            return int(text)
+        time.sleep(0.01)
+    raise AssertionError("the child does not start")
+
+
+def alive(number: int) -> bool:
+    """Does the process run? (A dead one that nobody has waited for does not.)"""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(number: int) -> bool:
+    """Has it ended within some seconds?"""
+    for _ in range(1000):
+        if not alive(number):
+            return True
+        time.sleep(0.01)
+    os.kill(number, signal.SIGKILL)
+    return False
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+
+
+@needs_proc
+def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
+    slow = Engine("slow", "1", ("/bin/sh", "-c", PARENT))
+    with pytest.raises(ToolError, match="slow took longer than 1 s"):
+        slow.run(["x"], tmp_path, timeout=1.0)
+    assert gone(started(tmp_path))
+
+
+@needs_proc
+def test_an_interruption_ends_the_whole_group(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), PARENT]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        child = started(tmp_path)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert b"KeyboardInterrupt" in said
+    assert gone(child)
+
+
+def test_a_failure_says_the_last_lines(tmp_path: Path) -> None:
+    broken = Engine("broken", "1", ("/bin/sh", "-c", "echo on a line; exit 3; : "))
+    with pytest.raises(ToolError, match="broken failed with code 3") as caught:
+        broken.run(["x"], tmp_path)
+    assert "on a line" in str(caught.value)
+
+
+def test_what_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="missing does not start"):
+        Engine("missing", "1", (str(tmp_path / "missing"),)).run(["x"], tmp_path)
