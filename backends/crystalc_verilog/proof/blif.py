@@ -36,14 +36,16 @@ def run(model: str, inputs: Mapping[str, int]) -> dict[str, int]:
 def _settle(
     goal: str, tables: Mapping[str, tuple[list[str], list[str]]], value: dict[str, int]
 ) -> None:
-    """Compute net ``goal`` and all that it needs, without recursion."""
+    """Compute net ``goal`` and all that it needs, without recursion. What nothing drives is 0, as
+    ABC has it.
+    """
     todo = [goal]
     while todo:
         out = todo[-1]
         if out in value:
             todo.pop()
             continue
-        args, rows = tables[out]
+        args, rows = tables.get(out, ([], []))
         missing = [a for a in args if a not in value]
         if missing:
             todo += missing

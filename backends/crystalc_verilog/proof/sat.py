@@ -105,10 +105,22 @@ def _decide(
         return Verdict(PROVED, seconds)
     if "NOT EQUIVALENT" not in said:
         raise ToolError("yosys-abc gave no verdict", details=said)
-    bits = {n: int(v) for n, v in re.findall(r"(\S+?)=([01])(?=\s|$)", said)}
+    bits = _pattern(said)
     got, wanted = (_output(side, bits, goal.output) for side in sides)
     values = {p: blif.word(bits, p, w, s) for p, w, s in goal.inputs}
     return Verdict(REFUTED, seconds, values, got, wanted)
+
+
+def _pattern(said: str) -> dict[str, int]:
+    """The inputs of a counterexample: ABC lists those that one side depends on bit by bit, and
+    words of all of them before that.
+    """
+    bits = {n: int(v) for n, v in re.findall(r"(\S+?)=([01])(?=\s|$)", said)}
+    given = said.partition("INPUT:")[2].partition("OUTPUT:")[0]
+    for name, width, value in re.findall(r"(\w+) = (\d+)'h([0-9a-f]+)", given):
+        bits[name] = int(value, 16) & 1
+        bits.update((f"{name}[{k}]", int(value, 16) >> k & 1) for k in range(int(width)))
+    return bits
 
 
 def _output(model: str, bits: Mapping[str, int], width: int) -> int:
