@@ -68,8 +68,6 @@ def test_a_sound_build_is_proved(sound: Path, capfd: pytest.CaptureFixture[str])
     ("file", "old", "new"),
     [
         ("crystal.v", r"(?s)(module crystal_t0002.*?B0 = \d+'h\w*)(\w)(\w;)", flipped),
-        ("crystal.v", r"(: \|v\w+ \? \d+'h\w*)(\w)( : )", flipped),
-        ("crystal.v", r"( = v\w+ \? \d+'h\w*)(\w)( : )", flipped),
         ("crystal.v", r"( \^ \d+'h\w*)(\w)(;)", flipped),
         ("crystal.v", r"crystal_add #\((\d+), (\d), (\d+), ", r"crystal_add #(\1, \2, 1\3, "),
         ("crystal.v", r"(crystal_saturate #\(\d+, \d, )(\d+)", r"\g<1>1\2"),
@@ -80,8 +78,6 @@ def test_a_sound_build_is_proved(sound: Path, capfd: pytest.CaptureFixture[str])
     ],
     ids=[
         "table entry",
-        "entry beyond the last",
-        "entry before the first",
         "inverted sign",
         "adder's shift",
         "rounding's shift",
@@ -114,6 +110,15 @@ def test_a_wrong_bit_is_refuted(
 def test_a_broken_handshake_is_refuted(sound: Path, tmp_path: Path, old: str, new: str) -> None:
     made = proof(mutant(sound, tmp_path / "wrong", "crystal_cells.v", old, new))
     assert any(i.group == "handshake" and i.status == "refuted" for i in made.items)
+
+
+@pytest.mark.parametrize("end", [r"(: \|v", r"( = v"], ids=["beyond the last", "before the first"])
+def test_a_wrong_entry_at_an_end_is_not_proved(sound: Path, tmp_path: Path, end: str) -> None:
+    """No sample shows it at the output, so it is not called refuted."""
+    wrong = end + r"\w+ \? \d+'h\w*)(\w)( : )"
+    made = proof(mutant(sound, tmp_path / "wrong", "crystal.v", wrong, flipped))
+    assert not made.ok
+    assert any(i.what.startswith("kernel") and i.status != "proved" for i in made.items)
 
 
 def test_a_register_outside_its_rank_is_not_proved(sound: Path, tmp_path: Path) -> None:

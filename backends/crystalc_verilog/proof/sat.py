@@ -117,7 +117,7 @@ def _pattern(said: str) -> dict[str, int]:
     """
     bits = {n: int(v) for n, v in re.findall(r"(\S+?)=([01])(?=\s|$)", said)}
     given = said.partition("INPUT:")[2].partition("OUTPUT:")[0]
-    for name, width, value in re.findall(r"(\w+) = (\d+)'h([0-9a-f]+)", given):
+    for name, width, value in re.findall(r"(\w+) = (\d+)'h([0-9a-fA-F]+)", given):
         bits[name] = int(value, 16) & 1
         bits.update((f"{name}[{k}]", int(value, 16) >> k & 1) for k in range(int(width)))
     return bits
