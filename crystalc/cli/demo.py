@@ -10,7 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.cli.train import train
+from crystalc.cli.train import train_crystal
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
         click.echo(f"using   {path} (delete it to train anew)")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        ctx.invoke(train, dataset="digits", output=path, resume=state_path(path).exists())
+        ctx.invoke(train_crystal, dataset="digits", output=path, resume=state_path(path).exists())
     checkpoint = read_checkpoint(path)
     test = load("digits", seed=int(checkpoint.metadata.get("seed", 0))).test
     rows = [_row(checkpoint, o, output, test.x, test.y) for o in _forms()]
