@@ -70,13 +70,6 @@ else
 		--seed $(or $(SEED),1) --start $(or $(START),0)
 endif
 
-.PHONY: spice-sim
-spice-sim: setup ## a crystal as a circuit in ngspice (MODEL, LEVEL=behavioral|crossbar, SERIES, COUNT)
-	@test -n "$(MODEL)" || test -e build/demo/digits.pt || $(BIN)/crystalc train digits -o build/demo/digits.pt
-	@$(BIN)/crystalc $(or $(MODEL),build/demo/digits.pt) --target spice --level $(or $(LEVEL),behavioral) \
-		$(if $(SERIES),--series $(SERIES)) --count $(or $(COUNT),1000) -o build/spice
-	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice && $(BIN)/crystalc bom build/spice)
-
 .PHONY: runtime
 runtime: build/crystal_runtime ## the language-model runtime in C, build/crystal_runtime (needs only cc)
 
@@ -108,6 +101,12 @@ synth: setup $(MODEL) ## count cells with Yosys (MODEL=, ARCH=parallel|folded, L
 fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40-hx8k|ecp5-25k)
 	@$(VERILOG) -o build/fpga
 	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
+
+.PHONY: spice-sim
+spice-sim: setup $(MODEL) ## a crystal as a circuit in ngspice (MODEL, LEVEL=behavioral|crossbar, SERIES, COUNT)
+	@$(BIN)/crystalc $(MODEL) --target spice --level $(or $(LEVEL),behavioral) \
+		$(if $(SERIES),--series $(SERIES)) --count $(or $(COUNT),1000) -o build/spice
+	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice && $(BIN)/crystalc bom build/spice)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"
