@@ -1,12 +1,17 @@
-"""Programs outside Python: are they there, which version, how to get them."""
+"""Programs outside Python: are they there, which version, how to get them, how to run them."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from crystalc.diagnostics import ToolError
 
 TIMEOUT = 20.0
+"""Seconds for a program to say its version."""
 
 PACKAGES = {
     "cc": "build-essential",
@@ -49,6 +54,61 @@ def find(name: str) -> Tool:
 def first(names: tuple[str, ...]) -> Tool:
     """The first of ``names`` that is there; if none is, the missing first one."""
     return next((t for t in map(find, names) if t.path), Tool(names[0]))
+
+
+def run(
+    command: Sequence[str],
+    where: Path,
+    stdin: bytes = b"",
+    *,
+    timeout: float,
+    name: str = "",
+    hint: str = "",
+    env: Mapping[str, str] | None = None,
+) -> bytes:
+    """stdout of ``command`` run in ``where``. Raises ToolError, with what it said, when it fails.
+
+    ``timeout`` in seconds; ``name`` and ``hint`` are for the message.
+    """
+    name = name or Path(command[0]).name
+    done = launch(command, where, stdin, timeout=timeout, name=name, hint=hint, env=env)
+    if done.returncode:
+        raise ToolError(f"{name} failed with code {done.returncode}", details=said(done))
+    return done.stdout
+
+
+def launch(
+    command: Sequence[str],
+    where: Path,
+    stdin: bytes = b"",
+    *,
+    timeout: float,
+    name: str = "",
+    hint: str = "",
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """As ``run``, for callers that know what an exit code means."""
+    name = name or Path(command[0]).name
+    try:
+        return subprocess.run(
+            command,
+            cwd=where,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env=env,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{name} took longer than {timeout:.0f} s") from None
+    except OSError as error:
+        raise ToolError(f"{name} does not start: {error.strerror}", hint) from error
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Everything a program printed, its errors first."""
+    parts = (text.decode(errors="replace").strip() for text in (done.stderr, done.stdout))
+    return "\n".join(p for p in parts if p)
 
 
 def _version(path: str) -> str:
