@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ PACKAGES = {
     "yosys": "yosys",
 }
 """Debian package of each program."""
+
+VERSION_FLAGS = {"iverilog": "-V", "vvp": "-V"}
+"""Of the programs that do not know --version."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,13 @@ def said(done: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _version(path: str) -> str:
-    """First line that ``path --version`` prints."""
+    """The first line with a number of what ``path`` says to a question for its version."""
+    flag = VERSION_FLAGS.get(Path(path).name, "--version")
     try:
-        done = subprocess.run(
-            [path, "--version"],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = launch([path, flag], Path(), timeout=TIMEOUT)
+    except ToolError:
         return "unknown"
-    return next(iter((done.stdout or done.stderr).splitlines()), "unknown").strip()
+    if done.returncode:
+        return "unknown"
+    lines = (line.strip(" *") for line in said(done).splitlines())
+    return next((line for line in lines if re.search(r"\d", line)), "unknown")
