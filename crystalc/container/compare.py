@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.container.feedback import REACH
 from crystalc.container.kinds import Dtype, Mode, Part, dtype_of, place_of
 from crystalc.container.quantize import quantize, spread
 from crystalc.diagnostics import refuse
@@ -19,7 +20,8 @@ Array = NDArray[Any]
 HALF = 0.5 + 1e-3  # of a step: rounding to nearest, and float32 on the way back
 LIMITS = {
     Dtype.S16: 0.5 + 3 * 2.0**-9,  # scale, product and sum, each rounded to 2^-24 of 2^15 steps
-    Dtype.Q4: 2.5,  # its range may be cut at both ends
+    Dtype.S8R: REACH + HALF,  # errors of other numbers are carried into it
+    Dtype.Q4: REACH + HALF,  # the same, and its range may be cut at both ends
 }
 
 
