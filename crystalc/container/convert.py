@@ -22,7 +22,6 @@ Moments = Mapping[str, feedback.Moments]
 """How errors of each matrix are felt, by key."""
 FELT = 8192
 """Tokens of the model's own text that tell how."""
-FED_BACK: tuple[Mode, ...] = ("q8", "q8q4")
 Speed = Callable[[bytes], float | None]
 """Tokens a second of a container in a runtime, or None where there is none."""
 
@@ -120,9 +119,7 @@ def convert(
 
     ``moments`` where they are known already: they are those of ``feel``.
     """
-    if mode not in FED_BACK:
-        moments = {}
-    felt = feel(model) if moments is None else moments
+    felt: Moments = {} if mode == "f32" else moments or feel(model)
     content = write(model, mode, panels=panels, moments=felt)
     back, _ = read(content)
     quality = measure(Oracle(), model, back, text.ids, len(text.ids))

@@ -1,9 +1,8 @@
 """Tensors to stored numbers and back, one function pair for each element type.
 
-Rounding is to nearest, ties to even. Types with a scale for each row or group can be told how
-errors are felt: they carry each error into numbers not yet rounded (``feedback``). All arithmetic
-of the way back is float32, in the order ``q * scale + zero``, so that every reader gets the same
-floats.
+Rounding is to nearest, ties to even. Told how errors are felt, it carries each of them into numbers
+not yet rounded (``feedback``). All arithmetic of the way back is float32, in the order
+``q * scale + zero``, so that every reader gets the same floats.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class Stored:
 
 
 def quantize(tensor: Array, dtype: Dtype, moments: Moments | None = None) -> Stored:
-    """``tensor`` as numbers of ``dtype``. ``moments``: how errors of s8r and q4 are felt."""
+    """``tensor`` as numbers of ``dtype``. ``moments``: how errors are felt, for integers."""
     if dtype in (Dtype.S16, Dtype.S8):
-        return _per_tensor(tensor, dtype)
+        return _per_tensor(tensor, dtype, moments)
     if dtype == Dtype.S8R:
         return _per_row(tensor, moments)
     if dtype == Dtype.Q4:
@@ -60,13 +59,16 @@ def dequantize(stored: Stored) -> Array:
     return values
 
 
-def _per_tensor(tensor: Array, dtype: Dtype) -> Stored:
+def _per_tensor(tensor: Array, dtype: Dtype, moments: Moments | None) -> Stored:
     """One scale and one offset, the middle of the range, for a whole tensor."""
+    most = STEPS[dtype]
     low, high = float(tensor.min()), float(tensor.max())
     zero = np.float32((low + high) / 2)
-    scale = np.float32((high - low) / 2 / STEPS[dtype])
-    whole = _divide(tensor.astype(np.float64) - float(zero), np.float64(scale))
-    return Stored(dtype, {Part.VALUES: _clip(whole, dtype)}, float(scale), float(zero))
+    scale = np.float32((high - low) / 2 / most)
+    steps = np.full(tensor.shape, float(scale))
+    levels = _levels(tensor.astype(np.float64) - float(zero), steps, -most, most, moments)
+    values = levels.astype(np.int16 if dtype == Dtype.S16 else np.int8)
+    return Stored(dtype, {Part.VALUES: values}, float(scale), float(zero))
 
 
 def _per_row(tensor: Array, moments: Moments | None) -> Stored:
@@ -144,12 +146,6 @@ def _divide(values: Array, scale: Any) -> Array:
     nonzero = np.asarray(scale) != 0
     found: Array = np.divide(values, scale, out=np.zeros(values.shape), where=nonzero)
     return found
-
-
-def _clip(whole: Array, dtype: Dtype) -> Array:
-    limit = STEPS[dtype]
-    kind: type[np.integer[Any]] = np.int16 if dtype == Dtype.S16 else np.int8
-    return np.clip(np.rint(whole), -limit, limit).astype(kind)
 
 
 def spread(per_group: Array, columns: int) -> Floats:

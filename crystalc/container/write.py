@@ -63,8 +63,8 @@ def write(
     """The container of ``model`` with weights of ``mode``.
 
     ``panels``: matrices in the order that SIMD reads in place, else in rows. ``moments``: how
-    errors of matrices are felt, by key; q8 and q8q4 round accordingly. Raises CompileError where
-    the model is none that the format can hold.
+    errors of matrices are felt, by key; integers are rounded accordingly. Raises CompileError
+    where the model is none that the format can hold.
     """
     check_model(model)
     sections = [*_tensors(model, mode, panels, moments or {}), *_tables(model)]
