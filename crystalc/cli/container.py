@@ -100,8 +100,12 @@ def verify(
 def quantize_study(
     model: Path, text: Path | None, count: int | None, prune_vocab: Path | None, as_json: bool
 ) -> None:
-    """What each weight mode of MODEL takes and costs, on one text."""
+    """What each weight mode of MODEL takes and costs, on one text.
+
+    Speed is that of the C runtime, which is built at its first use; - without a C compiler.
+    """
     from crystalc.container.convert import prune_for, read_text, study
+    from crystalc_c.runtime import tokens_a_second
 
     reference = read_language(model)
     if prune_vocab is not None:
@@ -110,7 +114,7 @@ def quantize_study(
     if not as_json:
         click.echo(f"model   {reference.source[:12]}, {reference.parameters:,} parameters")
         click.echo(f"text    {sample.note}\n{_study_head()}")
-    for row in study(reference, sample):
+    for row in study(reference, sample, tokens_a_second):
         click.echo(json.dumps(_study_facts(row, reference)) if as_json else _study_line(row))
 
 
