@@ -137,6 +137,12 @@ def test_verify_knows_another_checkpoint(cli: Cli, tmp_path: Path) -> None:
     assert "FAILED: the file names another checkpoint, abababababab" in out
 
 
+def test_verify_refuses_what_nothing_runs(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "old.crystal").write_bytes(bytes(old_bytes()))
+    code, _, err = cli("verify", "old.crystal", "--against", "lm.safetensors")
+    assert (code, err.splitlines()[0]) == (2, "error: old.crystal: version 2, which nothing runs")
+
+
 def test_inspect_lists_sections(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "lm.crystal").write_bytes(write(model(), "q8q4"))
     code, out, _ = cli("inspect", "lm.crystal")

@@ -75,6 +75,9 @@ def verify(
     from crystalc.container.quality import measure
 
     converted, info = read(container)
+    if info.version == 2:
+        hint = "crystalc upgrade makes version 3 of it"
+        raise refuse(f"{container}: version 2, which nothing runs", hint=hint)
     reference = matched(read_language(against), converted)
     budget = _budget(info.mode, limits)
     click.echo(f"file    {container}: version {info.version}, {info.mode}, {info.size:,} bytes")
