@@ -85,6 +85,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Tunable(Backend, Protocol):
+    """A backend whose artefact depends on how large the values are that a model meets."""
+
+    def tuned(self, samples: NDArray[Any]) -> Backend:
+        """The same backend for inputs like ``samples`` [n, I]."""
+        ...
+
+
+@runtime_checkable
 class LanguageBackend(Backend, Protocol):
     """A backend that takes language models too, as the bytes of a ``.crystal`` container."""
 
@@ -152,7 +161,7 @@ def _is_backend(backend: object) -> bool:
 def create(name: str, options: Mapping[str, str]) -> Backend:
     """The backend with its options set from text. Raises CompileError for an unknown option."""
     backend = load(name)
-    known = {f.name: f for f in fields(backend)}
+    known = {f.name: f for f in fields(backend) if f.init}
     bad = [_unknown_option(name, key, list(known)) for key in options if key not in known]
     if bad:
         raise CompileError(*bad)

@@ -20,6 +20,7 @@ from crystalc.backend import (
     Electrical,
     Exact,
     Files,
+    Tunable,
     Within,
     create,
     illegal,
@@ -136,6 +137,8 @@ def compile_checkpoint(
     backend = create(options.target, options.backend)
     reference = check(lower(checkpoint))
     samples = samples_of(checkpoint)
+    if isinstance(backend, Tunable):
+        backend = backend.tuned(samples)
     if options.argmax:
         reference = check(_with_argmax(reference))
     for observe in observers:

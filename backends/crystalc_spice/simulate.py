@@ -26,11 +26,15 @@ HINT = "apt install ngspice libngspice0"
 
 
 def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str = "") -> NDArray[np.float64]:
-    """Output voltages [batch, O] for inputs [batch, I] in volts. Raises ToolError."""
+    """Outputs [batch, O] for inputs [batch, I] in volts: voltages times the value of one volt.
+
+    Raises ToolError.
+    """
     facts = json.loads((build / f"{name}.json").read_text(encoding="utf-8"))
     netlist = (build / f"{name}.cir").resolve()
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        return solve_netlist(netlist, facts["outputs"], inputs, Path(place), engine)
+        volts = solve_netlist(netlist, facts["outputs"], inputs, Path(place), engine)
+    return volts * float(facts.get("unit", 1.0))
 
 
 def solve_netlist(
