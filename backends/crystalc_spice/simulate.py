@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.diagnostics import ToolError
+from crystalc import tools
 from crystalc_spice.netlist import number
 from crystalc_spice.ngspice import library
 from crystalc_spice.raw import read_raw
@@ -85,26 +84,8 @@ def _table(d: int, values: Sequence[float]) -> str:
     return f"bx{d} x{d} 0 v=pwl(v(index),{points})"
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
-    """Standard output. Raises ToolError with what the simulator said."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT,
-            env=_environment(),
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"ngspice took longer than {TIMEOUT:.0f} s", "lower --count") from None
-    except OSError as error:
-        raise ToolError(f"ngspice does not start: {error.strerror}", HINT) from error
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode:
-        text = said or done.stdout.decode(errors="replace")
-        raise ToolError(f"ngspice failed with code {done.returncode}", details=text)
-    return done.stdout.decode(errors="replace")
+def _run(command: Sequence[str], folder: Path) -> None:
+    tools.run(command, folder, timeout=TIMEOUT, name="ngspice", hint=HINT, env=_environment())
 
 
 def _environment() -> Mapping[str, str]:
