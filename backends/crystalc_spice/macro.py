@@ -42,8 +42,11 @@ THERMAL = BOLTZMANN * TRIMMED / CHARGE
 SWING = 2.5
 """Volts of the largest value that the samples give a net."""
 
-CURRENT = 100e-6
-"""Amperes of the largest value in a transistor."""
+CURRENT = 50e-6
+"""Amperes of the largest exponential: its base current flows through a divider."""
+
+LOG_CURRENT = 200e-6
+"""Amperes of the largest argument of a square root: its resistors stay below 10 M."""
 
 MEAN = 1e3
 """Ohms of each resistor of a mean."""
@@ -194,15 +197,15 @@ class Macro(Crossbar):
         """Logarithm of a current, mean with that of a reference current, antilogarithm."""
         largest = max(float(self.ideal(total).max()) for total in totals)
         reference = f"n{i}_r"
-        self.log(reference, {"one": 1.0 * FEEDBACK * CURRENT})
+        self.log(reference, {"one": FEEDBACK * LOG_CURRENT})
         return [self.root(f"n{i}_{k}", t, largest, reference) for k, t in enumerate(totals)]
 
     def root(self, out: str, total: Sum, largest: float, reference: str) -> Sum:
-        """sqrt(total), CURRENT at ``largest``; it comes out negative."""
-        self.log(f"{out}_l", _gains(total.scaled(FEEDBACK * CURRENT / largest)))
+        """sqrt(total), LOG_CURRENT at ``largest``; it comes out negative."""
+        self.log(f"{out}_l", _gains(total.scaled(FEEDBACK * LOG_CURRENT / largest)))
         self.follower(f"{out}_h", (f"{out}_l", reference))
         ground, offset = self.core(out)
-        part = self.resistor(ground, out, SWING / CURRENT)
+        part = self.resistor(ground, out, SWING / LOG_CURRENT)
         self.netlist.element("q", ground, "0", f"{out}_h", "qp")
         self.stages.append(Antilog(out, offset, (part,), self.opamp.gain, f"{out}_h"))
         scale = -SWING / math.sqrt(largest)
