@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath
@@ -90,6 +90,26 @@ class Tunable(Backend, Protocol):
 
     def tuned(self, samples: NDArray[Any]) -> Backend:
         """The same backend for inputs like ``samples`` [n, I]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was measured of an artefact: ``facts`` for a report (JSON types), ``lines`` for people,
+    ``files`` by relative path.
+    """
+
+    facts: Mapping[str, Any]
+    lines: tuple[str, ...] = ()
+    files: Mapping[PurePosixPath, str | bytes] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Studied(Backend, Protocol):
+    """A backend that measures more of an artefact than its outputs."""
+
+    def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
+        """Of the artefact in ``build``, made of ``graph``. Raises ToolError."""
         ...
 
 

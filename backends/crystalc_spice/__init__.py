@@ -10,16 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.backend import Capabilities, Electrical, Files
+from crystalc.backend import Capabilities, Electrical, Files, Study
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph, Op
 from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
+from crystalc_spice.build import read_build
 from crystalc_spice.crossbar import Crossbar
 from crystalc_spice.files import Circuit, library, write
 from crystalc_spice.macro import Macro
 from crystalc_spice.opamps import DEFAULT, names, opamp
 from crystalc_spice.simulate import simulate
+from crystalc_spice.study import study
 
 LEVELS = ("behavioral", "crossbar", "macro")
 RESISTORS = {"crossbar": "E96", "macro": "exact"}
@@ -131,7 +133,8 @@ class SpiceBackend:
         parts: list[str] = []
         if isinstance(circuit, Macro):
             parts = library(circuit.opamp)
-            facts = {**facts, "opamp": circuit.opamp.name, "unit": circuit.units[outputs[0]]}
+            facts |= {"opamp": circuit.opamp.name, "unit": circuit.units[outputs[0]]}
+            facts["kernels"] = [(*k, circuit.units[k[2]]) for k in circuit.kernels]
         options = OPTIONS[self.level]
         return write(
             Circuit(self.prefix, self.level, inputs, outputs, options, parts, netlist, facts),
@@ -147,6 +150,11 @@ class SpiceBackend:
         normal = np.random.default_rng(1).standard_normal(shape)
         samples = normal if self.samples is None else self.samples
         return Macro(graph, series=self.parts, samples=samples, opamp=opamp(self.amplifier))
+
+    def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
+        """What a report says beside errors and decisions. Raises ToolError."""
+        samples = inputs if self.samples is None else self.samples
+        return study(read_build(build, LEVELS), graph, samples)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of ngspice. Raises ToolError."""

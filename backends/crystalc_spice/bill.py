@@ -20,6 +20,7 @@ def bill(circuit: Crossbar) -> dict[str, Any]:
             "resistor_values": len(values),
             "amplifiers": len(amplifiers),
             "function_blocks": sum(isinstance(s, Source) for s in circuit.stages),
+            "transistors": circuit.netlist.counts().get("q", 0),
         },
         "stages": [as_data(stage) for stage in circuit.stages],
     }

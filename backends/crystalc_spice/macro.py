@@ -100,7 +100,8 @@ def _called(node: Node) -> str:
 @dataclass
 class Macro(Crossbar):
     """``samples`` [n, I] are inputs from which scales follow; ``seen``: the ideal voltage of each
-    net for them. ``railed``: nets that have, or may have, a rail of the other sign.
+    net for them. ``railed``: nets that have, or may have, a rail of the other sign. ``kernels``: node,
+    element and net of what the last cells of neurons make.
     """
 
     samples: Array = field(default_factory=lambda: np.zeros((1, 1)))
@@ -108,6 +109,7 @@ class Macro(Crossbar):
     units: dict[str, float] = field(default_factory=dict)
     seen: dict[str, Array] = field(default_factory=dict)
     railed: set[str] = field(default_factory=lambda: {"one"})
+    kernels: list[tuple[int, int, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         wrong = unsupported(self.graph)
@@ -186,12 +188,15 @@ class Macro(Crossbar):
 
     def multiplier(self, net: str, out: str) -> Sum:
         """v(net)^2 / 1 V."""
-        self.netlist.element("x", net, net, out, "vdd", "vss", "multiplier")
+        self.netlist.element("x", net, net, out, "mdd", "mss", "multiplier")
         self.stages.append(Source(out, (f"v({net})*v({net})",)))
         return self.known(out, 1.0, self.seen[net] ** 2)
 
     def function(self, i: int, node: Node) -> list[Sum]:
-        return CELLS[node.op](self, i, self.values[node.inputs[0]])
+        made = CELLS[node.op](self, i, self.values[node.inputs[0]])
+        if node.op is not Op.SQRT:
+            self.kernels += [(i, k, next(iter(total.gains))) for k, total in enumerate(made)]
+        return made
 
     def roots(self, i: int, totals: list[Sum]) -> list[Sum]:
         """Logarithm of a current, mean with that of a reference current, antilogarithm."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc import tools
+from crystalc.diagnostics import ToolError
 from crystalc_spice.netlist import number
 from crystalc_spice.ngspice import library
 from crystalc_spice.raw import read_raw
@@ -71,10 +72,18 @@ def _batch(
     for d in range(inputs.shape[1]):
         body[body.index(f"vx{d} x{d} 0 dc 0")] = _table(d, inputs[:, d].tolist())
     sweep = ["vindex index 0 0", f".dc vindex 0 {max(1, len(inputs) - 1)} 1", ".end", ""]
-    (folder / "sweep.cir").write_text("\n".join([*body, *sweep]), encoding="ascii")
-    _run(["ngspice", "-b", "-r", "out.raw", "sweep.cir"], folder)
-    found = read_raw((folder / "out.raw").read_bytes())
+    found = read_raw(run_batch([*body, *sweep], folder))
     return np.stack([found[f"v({net})"][: len(inputs)] for net in outputs], axis=1)
+
+
+def run_batch(lines: Sequence[str], folder: Path) -> bytes:
+    """The raw file of a netlist that holds its analysis. Raises ToolError."""
+    (folder / "analysis.cir").write_text("\n".join(lines), encoding="ascii")
+    _run(["ngspice", "-b", "-r", "out.raw", "analysis.cir"], folder)
+    try:
+        return (folder / "out.raw").read_bytes()
+    except OSError:
+        raise ToolError("ngspice finished without a result") from None
 
 
 def _table(d: int, values: Sequence[float]) -> str:
