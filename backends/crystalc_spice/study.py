@@ -20,7 +20,7 @@ from crystalc_spice.transient import Settling, settling
 
 Array = NDArray[np.float64]
 
-VECTORS = 5
+VECTORS = 9
 """Of a transient: one step less."""
 
 CURVE = 61
@@ -41,7 +41,12 @@ def study(build: Build, graph: Graph, samples: Array) -> Study:
         reason = error.args[0]
         return Study({**known, "settling": None, "power": None}, (f"settle  {reason}",))
     curve = transfer(build, graph, samples)
-    facts = {**known, "settling": _times(found), "power": _watts(found), "transfer": curve_of(curve)}
+    facts = {
+        **known,
+        "settling": _times(found),
+        "power": _watts(found),
+        "transfer": curve_of(curve),
+    }
     return Study(facts, _lines(found, str(build.facts["opamp"])), {WAVEFORMS: _kept(found, curve)})
 
 
@@ -59,7 +64,9 @@ def transfer(build: Build, graph: Graph, samples: Array) -> dict[str, Array]:
     net, unit = next((n, u) for i, k, n, u in build.facts["kernels"] if (i, k) == (node, element))
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         saved = Path(place) / "curve.cir"
-        text = build.netlist.read_text(encoding="ascii").replace("\n.end", f"\n.save v({net})\n.end")
+        text = build.netlist.read_text(encoding="ascii").replace(
+            "\n.end", f"\n.save v({net})\n.end"
+        )
         saved.write_text(text, encoding="ascii")
         volts = solve_netlist(saved, [net], line, Path(place))
     ideal = values(graph, line)[node][:, element]
@@ -99,8 +106,13 @@ def _lines(found: Settling, part: str) -> tuple[str, ...]:
 def _kept(found: Settling, curve: dict[str, Array]) -> bytes:
     """Everything that the pictures show."""
     wave, buffer = found.wave, io.BytesIO()
-    settled = {"seconds": wave.seconds, "outputs": wave.outputs, "watts": wave.watts}
-    np.savez_compressed(
-        buffer, hold=wave.hold, wanted=found.wanted, **settled, **{f"curve_{k}": v for k, v in curve.items()}
-    )
+    arrays: dict[str, Any] = {
+        "hold": wave.hold,
+        "seconds": wave.seconds,
+        "outputs": wave.outputs,
+        "watts": wave.watts,
+        "wanted": found.wanted,
+        **{f"curve_{name}": points for name, points in curve.items()},
+    }
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
