@@ -92,7 +92,7 @@ def settling(build: Build, inputs: Array) -> Settling:
     hold = max(SHORTEST, CYCLES / opamp(build.facts["opamp"]).gbw)
     for _ in range(LONGER + 1):
         wave = waveform(build, inputs, hold)
-        found = [_step(wave, k, wanted) for k in range(1, len(inputs))]
+        found = [step(wave, k, wanted) for k in range(1, len(inputs))]
         if all(seconds <= 0.8 * hold for seconds, _ in found):
             break
         hold *= 2
@@ -139,7 +139,7 @@ def _steps(d: int, values: list[float], hold: float) -> str:
     return f"vx{d} x{d} 0 pwl({' '.join(points)})"
 
 
-def _step(wave: Waveform, k: int, wanted: Array) -> tuple[float, float]:
+def step(wave: Waveform, k: int, wanted: Array) -> tuple[float, float]:
     """Seconds until the outputs, and until the decision, stay where they belong."""
     shown = wave.during(k)
     seconds, volts = wave.seconds[shown] - k * wave.hold, wave.outputs[shown]
