@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support import as_document, write_pt
 
 from crystalc.cli import run
-from hw_tests.spice_models import NEEDS_NGSPICE, tiny_checkpoint
+from hw_tests.spice_models import NEEDS_NGSPICE, as_document, tiny_checkpoint, write_pt
 
 pytestmark = NEEDS_NGSPICE
 
