@@ -72,7 +72,8 @@ class SpiceBackend:
         default="", metadata={"help": f"Of level macro: {', '.join(names())}; default {DEFAULT}."}
     )
     engine: str = field(
-        default="", metadata={"help": "shared (libngspice) or batch (ngspice -b); what is there."}
+        default="",
+        metadata={"help": "batch (ngspice -b) or shared (libngspice); the first that is there."},
     )
     force: str = field(
         default="",
