@@ -245,3 +245,16 @@ def test_a_study_is_reported(tmp_path: Path) -> None:
     assert result.facts["transfer"]["max_error_share"] <= SHARE
     assert result.facts["settling"]["max_s"] < 10e-6
     assert any(line.startswith("power   ") for line in result.lines)
+
+
+def test_a_circuit_that_does_not_settle_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = compiled(1)
+    write(found, tmp_path)
+    monkeypatch.setattr("crystalc_spice.transient.LONGER", 0)
+    monkeypatch.setattr("crystalc_spice.transient.BAND", 0.0)
+    assert isinstance(found.backend, SpiceBackend)
+    result = found.backend.study(tmp_path, found.shaped, found.samples)
+    assert result.facts["settling"] is None
+    assert result.lines == ("settle  not measured: the circuit does not settle within 1.0e-05 s",)

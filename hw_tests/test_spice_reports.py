@@ -89,6 +89,17 @@ def test_pictures_are_drawn_from_kept_waveforms() -> None:
     assert Path("macro/transfer.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_waveforms_of_an_earlier_circuit_are_not_drawn(
+    builds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("again").mkdir()
+    Path("again/waveforms.npz").write_bytes(Path("macro/waveforms.npz").read_bytes())
+    assert compiled(builds, "behavioral", "again") == 0
+    assert compiled(builds, "behavioral", "again", "--name", "other") == 0
+    assert run(["scope", "again"]) == 2
+    assert "again/waveforms.npz: no waveforms" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -15,7 +15,7 @@ from crystalc.diagnostics import refuse
 from crystalc.ir import Graph, Op
 from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
-from crystalc_spice.build import read_build
+from crystalc_spice.build import load_build
 from crystalc_spice.crossbar import Crossbar
 from crystalc_spice.files import Circuit, library, transistors_library, write
 from crystalc_spice.macro import Macro
@@ -129,7 +129,7 @@ class SpiceBackend:
     def tuned(self, samples: NDArray[Any]) -> SpiceBackend:
         """The same for a model that meets inputs like ``samples`` [n, I]: scales follow from them.
 
-        Level macro alone has scales.
+        Levels macro and mos alone have scales.
         """
         made = replace(self)
         object.__setattr__(made, "samples", np.asarray(samples, dtype=np.float64))
@@ -178,7 +178,7 @@ class SpiceBackend:
     def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
         """What a report says beside errors and decisions. Raises ToolError."""
         samples = inputs if self.samples is None else self.samples
-        return study(read_build(build, LEVELS), graph, samples)
+        return study(load_build(build / f"{self.prefix}.cir", LEVELS), graph, samples)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of ngspice. Raises ToolError."""

@@ -46,8 +46,9 @@ def study(build: Build, graph: Graph, samples: Array) -> Study:
     try:
         found = settling(build, chosen)
     except ToolError as error:
-        reason = error.args[0]
-        return Study({**known, "settling": None, "power": None}, (f"settle  {reason}",))
+        reason = str(error).splitlines()[0].removeprefix("error: ")
+        facts = {**known, "settling": None, "power": None, "reason": reason}
+        return Study(facts, (f"settle  not measured: {reason}",))
     curve = transfer(build, graph, samples)
     facts = {
         **known,
