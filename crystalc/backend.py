@@ -85,6 +85,15 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Fitting(Backend, Protocol):
+    """A backend that chooses parts by what they do to signals."""
+
+    def emit_for(self, graph: Graph, header: str, samples: NDArray[Any] | None) -> Files:
+        """As ``emit``, for inputs like ``samples`` [n, I]."""
+        ...
+
+
+@runtime_checkable
 class LanguageBackend(Backend, Protocol):
     """A backend that takes language models too, as the bytes of a ``.crystal`` container."""
 

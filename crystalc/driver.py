@@ -20,6 +20,7 @@ from crystalc.backend import (
     Electrical,
     Exact,
     Files,
+    Fitting,
     Within,
     create,
     illegal,
@@ -55,6 +56,9 @@ from crystalc.verify import check
 
 REPORT_SCHEMA = 1
 REPORT = "report.json"
+FITTED_COUNT = 512
+"""Calibration vectors for a backend that fits parts to them."""
+
 PLAIN = frozenset(string.ascii_letters + string.digits + " ._=,+-")
 """Characters of a command line that may stand in any generated comment."""
 
@@ -150,10 +154,17 @@ def compile_checkpoint(
     wrong = illegal(shaped, backend)
     if wrong:
         raise CompileError(*wrong)
-    files = dict(backend.emit(shaped, header(checkpoint, options)))
+    files = dict(_emit(backend, shaped, header(checkpoint, options), samples))
     neurons = _neurons(checkpoint, log)
     files[PurePosixPath("names.json")] = _names(shaped, neurons)
     return Compiled(options, backend, reference, meaning, shaped, samples, neurons, files)
+
+
+def _emit(backend: Backend, graph: Graph, text: str, samples: NDArray[Any]) -> Files:
+    """A backend that fits parts to signals is shown inputs like those it will be checked on."""
+    if isinstance(backend, Fitting):
+        return backend.emit_for(graph, text, real_vectors(samples, FITTED_COUNT))
+    return backend.emit(graph, text)
 
 
 def header(checkpoint: Checkpoint, options: Options) -> str:

@@ -19,7 +19,7 @@ from crystalc_spice.files import Circuit, write
 from crystalc_spice.simulate import simulate
 
 LEVELS = ("behavioral", "crossbar")
-DECISIONS = {"E12": 0.85, "E24": 0.95, "E48": 0.97, "E96": 0.98, "E192": 0.99, "exact": 0.995}
+DECISIONS = {"E12": 0.9, "E24": 0.95, "E48": 0.97, "E96": 0.99, "E192": 0.99, "exact": 0.995}
 """Share of the oracle's decisions that a crossbar of this series keeps."""
 OPTIONS = "reltol=1e-6 abstol=1e-12 vntol=1e-9"
 ENGINES = ("shared", "batch")
@@ -76,11 +76,15 @@ class SpiceBackend:
         return self.series or "E96"
 
     def emit(self, graph: Graph, header: str) -> Files:
-        """NAME.cir and NAME.json."""
+        """NAME.cir and NAME.json, with no samples to fit a crossbar's resistors to."""
+        return self.emit_for(graph, header, None)
+
+    def emit_for(self, graph: Graph, header: str, samples: NDArray[Any] | None) -> Files:
+        """NAME.cir and NAME.json; a crossbar's resistors are fitted to ``samples`` [n, I]."""
         inputs = graph.input.type.shape[0]
         circuit = Behavioral(graph)
         if self.level == "crossbar":
-            circuit = Crossbar(graph, series=self.parts)
+            circuit = Crossbar(graph, series=self.parts, samples=samples)
         netlist = circuit.run()
         outputs = circuit.outputs
         facts = bill(circuit) if isinstance(circuit, Crossbar) else {}

@@ -20,11 +20,5 @@ def bill(circuit: Crossbar) -> dict[str, Any]:
             "amplifiers": len(amplifiers),
             "function_blocks": sum(isinstance(s, Source) for s in circuit.stages),
         },
-        "stages": [_stage(stage) for stage in circuit.stages],
+        "stages": [stage.facts for stage in circuit.stages],
     }
-
-
-def _stage(stage: Amplifier | Source) -> dict[str, Any]:
-    if isinstance(stage, Source):
-        return {"out": stage.out, "expressions": stage.expressions}
-    return {"out": stage.out, "offset": stage.offset, "resistors": stage.resistors}

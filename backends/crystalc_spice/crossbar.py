@@ -8,22 +8,23 @@ its own, so that tolerances can be drawn for every part of the netlist.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crystalc_spice.behavioral import Behavioral, Sum
+from crystalc_spice.equations import OPEN_LOOP, nominal
 from crystalc_spice.netlist import number
-from crystalc_spice.series import nearest
+from crystalc_spice.steering import FEEDBACK, Signals, fit
 
-FEEDBACK = 10e3
-"""Ohms of a gain of 1."""
+Array = NDArray[np.float64]
 
-LARGEST = 10e6
-"""Ohms above which a resistor is left out."""
-
-OPEN_LOOP = 1e6
-"""Voltage gain of an amplifier."""
-
+SEED = 1
+GUESSED = 256
+"""Calibration vectors where none are known."""
 
 TRIMMED = 300.15
 """Kelvin at which a kernel is trimmed."""
@@ -37,6 +38,11 @@ class Amplifier:
     offset: str
     resistors: tuple[tuple[str, str, float], ...]
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For NAME.json."""
+        return {"out": self.out, "offset": self.offset, "resistors": self.resistors}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -44,6 +50,11 @@ class Source:
 
     out: str
     expressions: tuple[str, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For NAME.json."""
+        return {"out": self.out, "expressions": self.expressions}
 
 
 Stage = Amplifier | Source
@@ -59,11 +70,26 @@ def _warmed(expression: str) -> str:
 
 @dataclass
 class Crossbar(Behavioral):
-    """``series``: of the resistors, "exact" for none. ``stages``: what stands in the netlist."""
+    """``series``: of the resistors, "exact" for none. ``stages``: what stands in the netlist.
+
+    ``samples`` [K, I]: calibration vectors, on which every net is followed in two circuits:
+    ``ideal``, with the gains as they are in the model, and ``real``, with the parts so far.
+    """
 
     series: str = "E96"
+    samples: Array | None = None
+    ideal: dict[str, Array] = field(default_factory=dict)
+    real: dict[str, Array] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     inverted: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        size = self.graph.input.type.shape[0]
+        x = self.samples
+        if x is None:
+            x = np.random.default_rng(SEED).standard_normal((GUESSED, size))
+        self.real = {"one": np.ones(len(x)), **{f"x{d}": x[:, d] for d in range(size)}}
+        self.ideal = dict(self.real)
 
     def net(self, total: Sum, name: str) -> str:
         if not total.constant and list(total.gains.values()) == [1.0]:
@@ -74,51 +100,42 @@ class Crossbar(Behavioral):
 
     def made(self, name: str, expressions: Iterable[str]) -> Sum:
         terms = tuple(_warmed(text) for text in expressions)
-        self.stages.append(Source(name, terms))
+        self.ideal[name] = nominal(Source(name, terms).facts, self.ideal)
+        self.add(Source(name, terms))
         inside = super().made(f"{name}_s", terms)
         self.netlist.element("e", name, "0", *inside.gains, "0", "1")  # resistors load no sum
         return Sum({name: 1.0})
 
     def amplifier(self, out: str, gains: dict[str, float]) -> None:
         """An inverting summing amplifier with gains of either sign."""
-        parts = [(out, FEEDBACK)]
-        for net, ohms in self.fitted(gains):
-            parts.append((net if gains[net] < 0 else self.inverse(net), ohms))
+        self.ideal[out] = np.sum([g * self.ideal[net] for net, g in gains.items()], axis=0)
+        feedback, parts = self.fitted(out, gains)
+        rails = [(out, feedback)]
+        for net, ohms in parts:
+            rails.append((net if ohms < 0 else self.inverse(net), abs(ohms)))
         ground, plus = f"{out}_m", f"{out}_p"
         resistors = tuple(
             (self.netlist.element("r", ground, rail, number(ohms)), rail, ohms)
-            for rail, ohms in parts
+            for rail, ohms in rails
         )
         self.netlist.source(plus, 0.0)
         self.netlist.element("e", out, "0", plus, ground, number(OPEN_LOOP))
-        self.stages.append(Amplifier(out, f"v{plus}", resistors))
+        self.add(Amplifier(out, f"v{plus}", resistors))
 
-    def fitted(self, gains: dict[str, float]) -> Iterator[tuple[str, float]]:
-        """(net, ohms) of parts that exist, so chosen that their errors cancel.
+    def add(self, stage: Stage) -> None:
+        """Keep a stage, and what it gives on the calibration vectors."""
+        self.stages.append(stage)
+        self.real[stage.out] = nominal(stage.facts, self.real)
 
-        The square of the input is a large number: what rounding does to its gain is done to all
-        others, which only changes the temperature a little. Then, from the largest gain to the
-        smallest, each part takes up the error that those before it left: inputs are alike, and
-        small gains have fine steps.
-        """
-        squares = [net for net in gains if net in self.squares.values()]
-        scale, left = 1.0, 0.0
-        for net in squares:
-            ohms = self.rounded(FEEDBACK / abs(gains[net]))
-            scale = FEEDBACK / ohms / abs(gains[net])
-            yield net, ohms
-        for net, gain in sorted(gains.items(), key=lambda g: -abs(g[1])):
-            if net in squares:
-                continue
-            wanted = gain * scale
-            carried = left if net != "one" else 0.0
-            aim = wanted + carried if (wanted + carried) * wanted > 0 else wanted
-            ohms = self.rounded(FEEDBACK / abs(aim))
-            if ohms > LARGEST:
-                left += wanted
-                continue
-            left = wanted + left - math.copysign(FEEDBACK / ohms, wanted)
-            yield net, ohms
+    def fitted(self, out: str, gains: dict[str, float]) -> tuple[float, list[tuple[str, float]]]:
+        """Ohms of the feedback; (net, ohms) of the parts that exist, negative for such a gain."""
+        if self.series == "exact" or not gains:
+            return FEEDBACK, [(net, FEEDBACK / g) for net, g in gains.items()]
+        rails = np.stack([self.real[net] for net in gains], axis=1)
+        signals = Signals(rails, self.ideal[out], np.ones(len(rails)))
+        feedback, ohms = fit(np.array(list(gains.values())), signals, self.series)
+        parts = zip(gains, ohms.tolist(), strict=True)
+        return feedback, [(net, r) for net, r in parts if math.isfinite(r)]
 
     def inverse(self, net: str) -> str:
         """The rail of the other sign, made once."""
@@ -126,7 +143,3 @@ class Crossbar(Behavioral):
             self.inverted[net] = f"{net}_n"
             self.amplifier(f"{net}_n", {net: -1.0})
         return self.inverted[net]
-
-    def rounded(self, ohms: float) -> float:
-        """The part that is fitted."""
-        return ohms if self.series == "exact" else nearest(ohms, self.series)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc_spice.crossbar import OPEN_LOOP
-
 Array = NDArray[np.float64]
+OPEN_LOOP = 1e6
+"""Voltage gain of an amplifier."""
+
 NOMINAL = 27.0
 """Degrees Celsius that a kernel is trimmed for."""
 
@@ -54,6 +55,13 @@ def solve(
             solved = _amplifier if "resistors" in stage else _source
             volts[stage["out"]] = solved(stage, volts, parts)
     return np.stack([volts[net] for net in outputs], axis=1)
+
+
+def nominal(stage: Mapping[str, Any], volts: Mapping[str, Array]) -> Array:
+    """Voltage [batch] of one stage with the parts that it names."""
+    parts = Parts({name: ohms for name, _, ohms in stage.get("resistors", ())}, {})
+    with np.errstate(over="ignore", under="ignore"):
+        return (_amplifier if "resistors" in stage else _source)(stage, volts, parts)
 
 
 def _amplifier(stage: Mapping[str, Any], volts: Mapping[str, Array], parts: Parts) -> Array:
