@@ -20,7 +20,7 @@ from crystalc.backend import (
     Electrical,
     Exact,
     Files,
-    Fitting,
+    Tunable,
     Within,
     create,
     illegal,
@@ -56,9 +56,6 @@ from crystalc.verify import check
 
 REPORT_SCHEMA = 1
 REPORT = "report.json"
-FITTED_COUNT = 512
-"""Calibration vectors for a backend that fits parts to them."""
-
 PLAIN = frozenset(string.ascii_letters + string.digits + " ._=,+-")
 """Characters of a command line that may stand in any generated comment."""
 
@@ -140,6 +137,8 @@ def compile_checkpoint(
     backend = create(options.target, options.backend)
     reference = check(lower(checkpoint))
     samples = samples_of(checkpoint)
+    if isinstance(backend, Tunable):
+        backend = backend.tuned(samples)
     if options.argmax:
         reference = check(_with_argmax(reference))
     for observe in observers:
@@ -154,17 +153,10 @@ def compile_checkpoint(
     wrong = illegal(shaped, backend)
     if wrong:
         raise CompileError(*wrong)
-    files = dict(_emit(backend, shaped, header(checkpoint, options), samples))
+    files = dict(backend.emit(shaped, header(checkpoint, options)))
     neurons = _neurons(checkpoint, log)
     files[PurePosixPath("names.json")] = _names(shaped, neurons)
     return Compiled(options, backend, reference, meaning, shaped, samples, neurons, files)
-
-
-def _emit(backend: Backend, graph: Graph, text: str, samples: NDArray[Any]) -> Files:
-    """A backend that fits parts to signals is shown inputs like those it will be checked on."""
-    if isinstance(backend, Fitting):
-        return backend.emit_for(graph, text, real_vectors(samples, FITTED_COUNT))
-    return backend.emit(graph, text)
 
 
 def header(checkpoint: Checkpoint, options: Options) -> str:
@@ -204,8 +196,9 @@ def _names(shaped: Graph, neurons: Neurons) -> str:
 
 
 def write(compiled: Compiled, out: Path) -> None:
-    """Write the artefact's files below ``out``; the report of an earlier one goes."""
-    (out / REPORT).unlink(missing_ok=True)
+    """Write the artefact's files below ``out``; the reports of an earlier one go."""
+    for name in (REPORT, f"{compiled.options.target}_{REPORT}"):
+        (out / name).unlink(missing_ok=True)
     write_tree(out, compiled.files)
 
 
@@ -282,7 +275,7 @@ def report(
             "dropped": [vars(d) for d in compiled.neurons.dropped],
         },
         "files": {str(k): _size(v) for k, v in compiled.files.items()},
-        "tools": _tool_versions(compiled.backend),
+        "tools": tool_versions(compiled.backend),
     }
 
 
@@ -300,7 +293,8 @@ def _size(content: str | bytes) -> int:
     return len(content.encode() if isinstance(content, str) else content)
 
 
-def _tool_versions(backend: Backend) -> dict[str, str]:
+def tool_versions(backend: Backend) -> dict[str, str]:
+    """Of the programs that ``backend`` runs, by name."""
     found = (tools.first(names) for names in backend.capabilities.tools)
     return {tool.name: tool.version for tool in found if tool.path}
 

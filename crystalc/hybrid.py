@@ -153,16 +153,16 @@ def partition(
     """
     _refuse_uncut(checkpoint, analog, circuit.get("level", "behavioral"))
     chosen = checkpoint.frozen == (analog == "frozen")
-    halves = []
-    for rows, options in (
-        (chosen, Options("spice", backend=circuit)),
-        (~chosen, Options("verilog", arithmetic="fixed", width=width, backend=rtl)),
-    ):
-        half = take(checkpoint, rows, biased=options.target == "verilog")
-        halves.append(_renumbered(driver.compile_checkpoint(half, options), rows))
-    largest = np.abs(interpret(halves[0].meaning, samples_of(checkpoint))).max() * HEADROOM
+    wired, coded = (
+        _renumbered(driver.compile_checkpoint(take(checkpoint, rows, biased), options), rows)
+        for rows, biased, options in (
+            (chosen, False, Options("spice", backend=circuit)),
+            (~chosen, True, Options("verilog", arithmetic="fixed", width=width, backend=rtl)),
+        )
+    )
+    largest = np.abs(interpret(wired.meaning, samples_of(checkpoint))).max() * HEADROOM
     adc = covering_type(np.array([-largest, largest]), adc_bits)
-    return Hybrid(*halves, adc, check(lower(checkpoint)))
+    return Hybrid(wired, coded, adc, check(lower(checkpoint)))
 
 
 def take(checkpoint: Checkpoint, rows: NDArray[np.bool_], biased: bool) -> Checkpoint:

@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 
 from crystalc_spice.series import nearest, nearest_of
-from crystalc_spice.steering import FEEDBACK, LARGEST, Signals, fit
+from crystalc_spice.steering import FEEDBACK, LARGEST, fit
 
 COUNT, RAILS = 400, 20
 
 
-def signals(rng: np.random.Generator, gains: np.ndarray) -> Signals:
-    """Rails that move together, as pixels do."""
-    common = rng.standard_normal((COUNT, 4)) @ rng.standard_normal((4, len(gains)))
-    rails = 1.0 + common + 0.1 * rng.standard_normal((COUNT, len(gains)))
-    return Signals(rails, rails @ gains, np.ones(COUNT))
+def moving(rng: np.random.Generator) -> np.ndarray:
+    """Rails [COUNT, RAILS] that move together, as pixels do."""
+    common = rng.standard_normal((COUNT, 4)) @ rng.standard_normal((4, RAILS))
+    return np.asarray(1.0 + common + 0.1 * rng.standard_normal((COUNT, RAILS)))
 
 
-def error(met: Signals, gains: np.ndarray) -> float:
+def error(rails: np.ndarray, wanted: np.ndarray, gains: np.ndarray) -> float:
     """Root mean square of what an amplifier with these gains does wrong."""
-    return float(np.sqrt(np.mean((met.rails @ gains - met.wanted) ** 2)))
+    return float(np.sqrt(np.mean((rails @ gains - wanted) ** 2)))
 
 
 @pytest.mark.parametrize("series", ["E12", "E24", "E96"])
@@ -28,10 +27,11 @@ def error(met: Signals, gains: np.ndarray) -> float:
 def test_fitted_parts_err_less_than_rounded_ones(seed: int, series: str) -> None:
     rng = np.random.default_rng(seed)
     gains = rng.uniform(0.2, 3.0, RAILS) * rng.choice([-1.0, 1.0], RAILS)
-    met = signals(rng, gains)
-    feedback, ohms = fit(gains, met, series)
+    rails = moving(rng)
+    wanted = rails @ gains
+    feedback, ohms = fit(gains, rails, wanted, series)
     alone = [np.copysign(FEEDBACK / nearest(FEEDBACK / abs(g), series), g) for g in gains]
-    assert error(met, feedback / ohms) < 0.3 * error(met, np.array(alone))
+    assert error(rails, wanted, feedback / ohms) < 0.3 * error(rails, wanted, np.array(alone))
     assert all(nearest(r, series) == r for r in [feedback, *np.abs(ohms).tolist()])
 
 
@@ -41,28 +41,35 @@ def test_a_constant_larger_than_the_signal_is_met() -> None:
     x = np.random.default_rng(1).standard_normal(COUNT)
     rails = np.stack([600.0 + x, np.ones(COUNT)], axis=1)
     gains = np.array([-1.0, 600.0])
-    met = Signals(rails, rails @ gains, np.ones(COUNT))
-    feedback, ohms = fit(gains, met, "E96")
-    assert error(met, feedback / ohms) < 1.5
-    assert error(met, np.array([-1.0, FEEDBACK / nearest(FEEDBACK / 600, "E96")])) > 5.0
+    wanted = rails @ gains
+    feedback, ohms = fit(gains, rails, wanted, "E96")
+    assert error(rails, wanted, feedback / ohms) < 1.5
+    assert error(rails, wanted, np.array([-1.0, FEEDBACK / nearest(FEEDBACK / 600, "E96")])) > 5.0
 
 
 def test_earlier_stages_are_made_good() -> None:
     """Rails that are 5 % too large, as a stage before it left them: the gains become smaller."""
     rng = np.random.default_rng(2)
     gains = rng.uniform(0.2, 3.0, RAILS)
-    met = signals(rng, gains)
-    met = Signals(1.05 * met.rails, met.wanted, met.weights)
-    feedback, ohms = fit(gains, met, "E96")
-    assert error(met, feedback / ohms) < 0.05 * error(met, gains)
+    rails = moving(rng)
+    wanted = rails @ gains
+    feedback, ohms = fit(gains, 1.05 * rails, wanted, "E96")
+    left = error(1.05 * rails, wanted, feedback / ohms)
+    assert left < 0.05 * error(1.05 * rails, wanted, gains)
 
 
 def test_a_tiny_gain_is_left_out() -> None:
     gains = np.array([1.0, 1e-6])
-    met = Signals(np.eye(2), gains, np.ones(2))
-    _, ohms = fit(gains, met, "E96")
+    _, ohms = fit(gains, np.eye(2), gains, "E96")
     assert ohms[1] == np.inf
     assert abs(ohms[0]) <= LARGEST
+
+
+def test_without_an_aim_the_feedback_stays() -> None:
+    gains = np.array([2.0, -0.7])
+    feedback, ohms = fit(gains, np.eye(2), None, "E96")
+    assert feedback == FEEDBACK
+    assert feedback / ohms == pytest.approx(gains, rel=0.012)
 
 
 def test_many_at_once_are_rounded_as_one() -> None:

@@ -7,21 +7,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.backend import Capabilities, Electrical, Files
+from crystalc.backend import Capabilities, Electrical, Files, Study
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph, Op
+from crystalc.vectors import real_vectors
 from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
+from crystalc_spice.build import read_build
 from crystalc_spice.crossbar import Crossbar
-from crystalc_spice.files import Circuit, write
+from crystalc_spice.files import Circuit, library, write
+from crystalc_spice.macro import Macro
+from crystalc_spice.opamps import DEFAULT, names, opamp
 from crystalc_spice.simulate import simulate
+from crystalc_spice.study import study
 
-LEVELS = ("behavioral", "crossbar")
+LEVELS = ("behavioral", "crossbar", "macro")
+RESISTORS = {"crossbar": "E96", "macro": "exact"}
+"""Levels with resistors, and the series they take when none is asked for."""
 DECISIONS = {"E12": 0.9, "E24": 0.95, "E48": 0.97, "E96": 0.99, "E192": 0.99, "exact": 0.995}
 """Share of the oracle's decisions that a crossbar of this series keeps."""
-OPTIONS = "reltol=1e-6 abstol=1e-12 vntol=1e-9"
+OPTIONS = {
+    "behavioral": "reltol=1e-6 abstol=1e-12 vntol=1e-9",
+    "crossbar": "reltol=1e-6 abstol=1e-12 vntol=1e-9",
+    "macro": "reltol=1e-5 abstol=1e-13 vntol=1e-8 gmin=1e-14 itl1=500 itl2=200",
+}
+UNTUNED = 256
+"""Normal inputs that scales follow from where no samples were given."""
+FITTED = 512
+"""Vectors that a crossbar's resistors are fitted to."""
 ENGINES = ("shared", "batch")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -41,19 +57,25 @@ class SpiceBackend:
         float_agreement=Electrical(absolute=1e-6, share=0.0, decisions=1.0),
         fixed_agreement=Electrical(absolute=0.0, share=0.0, decisions=1.0),
         tools=(("ngspice",),),
-        description="analog circuit for ngspice: ideal sources, or resistors and op-amps",
+        description="analog circuit for ngspice: ideal sources, or op-amps and transistors",
     )
 
     prefix: str = "crystal"
     level: str = field(
-        default="behavioral", metadata={"help": "behavioral (default) or crossbar: docs/spice.md."}
+        default="behavioral",
+        metadata={"help": "behavioral (default), crossbar or macro: docs/spice.md."},
     )
     series: str = field(
-        default="", metadata={"help": "Resistors of a crossbar: E12..E192, exact; default E96."}
+        default="",
+        metadata={"help": "Resistors: E12..E192, exact; default E96, of level macro exact."},
+    )
+    opamp: str = field(
+        default="", metadata={"help": f"Of level macro: {', '.join(names())}; default {DEFAULT}."}
     )
     engine: str = field(
         default="", metadata={"help": "shared (libngspice) or batch (ngspice -b); what is there."}
     )
+    samples: NDArray[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.prefix):
@@ -62,35 +84,80 @@ class SpiceBackend:
         _choice("level", self.level, LEVELS)
         if self.engine:
             _choice("engine", self.engine, ENGINES)
-        if self.series and self.level == "behavioral":
-            raise refuse("option 'series' has no meaning here", hint="add -O level=crossbar")
+        for option, levels in (("series", tuple(RESISTORS)), ("opamp", ("macro",))):
+            if getattr(self, option) and self.level not in levels:
+                hint = f"add -O level={' or '.join(levels)}"
+                raise refuse(f"option '{option}' has no meaning here", hint=hint)
         _choice("series", self.parts, tuple(DECISIONS))
-        if self.level == "crossbar":
-            kept = Electrical(absolute=0.0, share=1.0, decisions=DECISIONS[self.parts])
-            made = replace(type(self).capabilities, float_agreement=kept)
-            object.__setattr__(self, "capabilities", made)
+        _choice("opamp", self.amplifier, names())
+        kept = Electrical(*self._promise())
+        made = replace(type(self).capabilities, float_agreement=kept)
+        object.__setattr__(self, "capabilities", made)
+
+    def _promise(self) -> tuple[float, float, float]:
+        """Volts of error, its share of the range, and the share of equal decisions."""
+        if self.level == "behavioral":
+            return 1e-6, 0.0, 1.0
+        if self.level == "macro" and self.parts == "exact":
+            return 0.0, 0.005, 0.99
+        return 0.0, 1.0, DECISIONS[self.parts]
 
     @property
     def parts(self) -> str:
         """The series that resistors are taken from."""
-        return self.series or "E96"
+        return self.series or RESISTORS.get(self.level, "exact")
+
+    @property
+    def amplifier(self) -> str:
+        """The preset of the op-amps."""
+        return self.opamp or DEFAULT
+
+    @property
+    def check_count(self) -> int:
+        """Vectors of a check: transistors take their time."""
+        return {"macro": 200}.get(self.level, 1000)
+
+    def tuned(self, samples: NDArray[Any]) -> SpiceBackend:
+        """The same for a model that meets inputs like ``samples`` [n, I]: resistors are fitted to
+        them, and the scales of level macro follow from them.
+        """
+        made = replace(self)
+        object.__setattr__(made, "samples", np.asarray(samples, dtype=np.float64))
+        return made
 
     def emit(self, graph: Graph, header: str) -> Files:
-        """NAME.cir and NAME.json, with no samples to fit a crossbar's resistors to."""
-        return self.emit_for(graph, header, None)
-
-    def emit_for(self, graph: Graph, header: str, samples: NDArray[Any] | None) -> Files:
-        """NAME.cir and NAME.json; a crossbar's resistors are fitted to ``samples`` [n, I]."""
+        """NAME.cir and NAME.json."""
         inputs = graph.input.type.shape[0]
-        circuit = Behavioral(graph)
-        if self.level == "crossbar":
-            circuit = Crossbar(graph, series=self.parts, samples=samples)
+        circuit = self._circuit(graph)
         netlist = circuit.run()
         outputs = circuit.outputs
-        facts = bill(circuit) if isinstance(circuit, Crossbar) else {}
+        facts: dict[str, Any] = bill(circuit) if isinstance(circuit, Crossbar) else {}
+        parts: list[str] = []
+        if isinstance(circuit, Macro):
+            parts = library(circuit.opamp)
+            facts |= {"opamp": circuit.opamp.name, "unit": circuit.units[outputs[0]]}
+            facts["kernels"] = [(*k, circuit.units[k[2]]) for k in circuit.kernels]
+        options = OPTIONS[self.level]
         return write(
-            Circuit(self.prefix, self.level, inputs, outputs, OPTIONS, netlist, facts), header
+            Circuit(self.prefix, self.level, inputs, outputs, options, parts, netlist, facts),
+            header,
         )
+
+    def _circuit(self, graph: Graph) -> Behavioral:
+        if self.level == "behavioral":
+            return Behavioral(graph)
+        if self.level == "crossbar":
+            known = None if self.samples is None else real_vectors(self.samples, FITTED)
+            return Crossbar(graph, series=self.parts, samples=known)
+        shape = (UNTUNED, graph.input.type.shape[0])
+        normal = np.random.default_rng(1).standard_normal(shape)
+        samples = normal if self.samples is None else self.samples
+        return Macro(graph, series=self.parts, samples=samples, opamp=opamp(self.amplifier))
+
+    def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
+        """What a report says beside errors and decisions. Raises ToolError."""
+        samples = inputs if self.samples is None else self.samples
+        return study(read_build(build, LEVELS), graph, samples)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of ngspice. Raises ToolError."""

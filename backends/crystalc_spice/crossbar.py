@@ -10,17 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalc_spice.behavioral import Behavioral, Sum
-from crystalc_spice.equations import OPEN_LOOP, nominal
+from crystalc_spice.cells import Amplifier, Source, Stage, as_data
+from crystalc_spice.equations import nominal
 from crystalc_spice.netlist import number
-from crystalc_spice.steering import FEEDBACK, Signals, fit
+from crystalc_spice.series import nearest
+from crystalc_spice.steering import FEEDBACK, LARGEST, fit
 
 Array = NDArray[np.float64]
+
+OPEN_LOOP = 1e6
+"""Voltage gain of an amplifier."""
 
 SEED = 1
 GUESSED = 256
@@ -28,36 +32,6 @@ GUESSED = 256
 
 TRIMMED = 300.15
 """Kelvin at which a kernel is trimmed."""
-
-
-@dataclass(frozen=True)
-class Amplifier:
-    """``resistors``: (name, rail, ohms); the first is the feedback from ``out`` itself."""
-
-    out: str
-    offset: str
-    resistors: tuple[tuple[str, str, float], ...]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """For NAME.json."""
-        return {"out": self.out, "offset": self.offset, "resistors": self.resistors}
-
-
-@dataclass(frozen=True)
-class Source:
-    """A behavioral source: ``out`` is the sum of the expressions."""
-
-    out: str
-    expressions: tuple[str, ...]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """For NAME.json."""
-        return {"out": self.out, "expressions": self.expressions}
-
-
-Stage = Amplifier | Source
 
 
 def _warmed(expression: str) -> str:
@@ -73,12 +47,12 @@ class Crossbar(Behavioral):
     """``series``: of the resistors, "exact" for none. ``stages``: what stands in the netlist.
 
     ``samples`` [K, I]: calibration vectors, on which every net is followed in two circuits:
-    ``ideal``, with the gains as they are in the model, and ``real``, with the parts so far.
+    ``exact``, with the gains as they are in the model, and ``real``, with the parts so far.
     """
 
     series: str = "E96"
     samples: Array | None = None
-    ideal: dict[str, Array] = field(default_factory=dict)
+    exact: dict[str, Array] = field(default_factory=dict)
     real: dict[str, Array] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     inverted: dict[str, str] = field(default_factory=dict)
@@ -89,7 +63,7 @@ class Crossbar(Behavioral):
         if x is None:
             x = np.random.default_rng(SEED).standard_normal((GUESSED, size))
         self.real = {"one": np.ones(len(x)), **{f"x{d}": x[:, d] for d in range(size)}}
-        self.ideal = dict(self.real)
+        self.exact = dict(self.real)
 
     def net(self, total: Sum, name: str) -> str:
         if not total.constant and list(total.gains.values()) == [1.0]:
@@ -100,7 +74,7 @@ class Crossbar(Behavioral):
 
     def made(self, name: str, expressions: Iterable[str]) -> Sum:
         terms = tuple(_warmed(text) for text in expressions)
-        self.ideal[name] = nominal(Source(name, terms).facts, self.ideal)
+        self.exact[name] = nominal(as_data(Source(name, terms)), self.exact)
         self.add(Source(name, terms))
         inside = super().made(f"{name}_s", terms)
         self.netlist.element("e", name, "0", *inside.gains, "0", "1")  # resistors load no sum
@@ -108,8 +82,8 @@ class Crossbar(Behavioral):
 
     def amplifier(self, out: str, gains: dict[str, float]) -> None:
         """An inverting summing amplifier with gains of either sign."""
-        self.ideal[out] = np.sum([g * self.ideal[net] for net, g in gains.items()], axis=0)
-        feedback, parts = self.fitted(out, gains)
+        self.exact[out] = np.sum([g * self.exact[net] for net, g in gains.items()], axis=0)
+        feedback, parts = self.fitted(gains, self.exact[out])
         rails = [(out, feedback)]
         for net, ohms in parts:
             rails.append((net if ohms < 0 else self.inverse(net), abs(ohms)))
@@ -120,22 +94,36 @@ class Crossbar(Behavioral):
         )
         self.netlist.source(plus, 0.0)
         self.netlist.element("e", out, "0", plus, ground, number(OPEN_LOOP))
-        self.add(Amplifier(out, f"v{plus}", resistors))
+        self.add(Amplifier(out, f"v{plus}", resistors, OPEN_LOOP))
 
     def add(self, stage: Stage) -> None:
         """Keep a stage, and what it gives on the calibration vectors."""
         self.stages.append(stage)
-        self.real[stage.out] = nominal(stage.facts, self.real)
+        self.real[stage.out] = nominal(as_data(stage), self.real)
 
-    def fitted(self, out: str, gains: dict[str, float]) -> tuple[float, list[tuple[str, float]]]:
-        """Ohms of the feedback; (net, ohms) of the parts that exist, negative for such a gain."""
+    def fitted(
+        self, gains: dict[str, float], wanted: Array | None = None
+    ) -> tuple[float, list[tuple[str, float]]]:
+        """Ohms of the feedback; (net, ohms) of the parts that exist, negative for such a gain.
+
+        ``wanted`` is the output to aim at. Without it the feedback is FEEDBACK, and the aim what
+        ``gains`` make of the rails as they are.
+        """
         if self.series == "exact" or not gains:
-            return FEEDBACK, [(net, FEEDBACK / g) for net, g in gains.items()]
-        rails = np.stack([self.real[net] for net in gains], axis=1)
-        signals = Signals(rails, self.ideal[out], np.ones(len(rails)))
-        feedback, ohms = fit(np.array(list(gains.values())), signals, self.series)
-        parts = zip(gains, ohms.tolist(), strict=True)
+            ohms = {net: FEEDBACK / gain for net, gain in gains.items()}
+            return FEEDBACK, [(net, r) for net, r in ohms.items() if abs(r) <= LARGEST]
+        rails = np.stack([self.carries(net) for net in gains], axis=1)
+        feedback, found = fit(np.array(list(gains.values())), rails, wanted, self.series)
+        parts = zip(gains, found.tolist(), strict=True)
         return feedback, [(net, r) for net, r in parts if math.isfinite(r)]
+
+    def carries(self, net: str) -> Array:
+        """Volts of a net on the calibration vectors."""
+        return self.real[net]
+
+    def rounded(self, ohms: float) -> float:
+        """The part that is fitted for a value that nothing makes good."""
+        return ohms if self.series == "exact" else nearest(ohms, self.series)
 
     def inverse(self, net: str) -> str:
         """The rail of the other sign, made once."""

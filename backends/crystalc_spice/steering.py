@@ -8,8 +8,6 @@ of a decade is tried, and the one that leaves the least error is taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,29 +28,21 @@ FLOOR = 1e-6
 """The same of the mean power: a gain stays where it is if its rail is silent."""
 
 
-@dataclass(frozen=True)
-class Signals:
-    """What an amplifier meets on the calibration vectors. ``rails`` [K, m]: its inputs as the
-    circuit before it gives them; ``wanted`` [K]: what it should give; ``weights`` [K]: how much
-    an error matters.
+def fit(gains: Array, rails: Array, wanted: Array | None, series: str) -> tuple[float, Array]:
+    """Ohms of the feedback, and [m] of the rails, negative for a gain below 0, inf if left out.
+
+    ``rails`` [K, m]: the inputs on the calibration vectors, as the circuit before them gives them;
+    ``wanted`` [K]: the output. None: that of ``gains`` [m], with FEEDBACK as it is.
     """
-
-    rails: Array
-    wanted: Array
-    weights: Array
-
-
-def fit(gains: Array, signals: Signals, series: str) -> tuple[float, Array]:
-    """Ohms of the feedback, and [m] of the rails, negative for a gain below 0, inf if left out."""
     order = np.argsort(-np.abs(gains), kind="stable")
-    rails = signals.rails[:, order]
-    weighted = rails * signals.weights[:, None]
-    power = weighted.T @ rails
+    rails = rails[:, order]
+    power = rails.T @ rails
     alone = power.diagonal()
     power = power + np.diag(DAMPING * alone + max(FLOOR * alone.mean(), 1e-12))
-    missing = signals.wanted - rails @ gains[order]
-    aim = gains[order] + np.linalg.solve(power, weighted.T @ missing)
-    feedback = FEEDBACK * np.array(decade(series)[:-1])
+    aim, feedback = gains[order], np.array([FEEDBACK])
+    if wanted is not None:
+        aim = aim + np.linalg.solve(power, rails.T @ (wanted - rails @ aim))
+        feedback = FEEDBACK * np.array(decade(series)[:-1])
     ohms = _rounded(aim, power, feedback, series)
     error = feedback[:, None] / ohms - aim
     best = int(((error @ power) * error).sum(1).argmin())
