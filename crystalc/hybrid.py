@@ -10,7 +10,7 @@ own type and saturates; then the two integers are brought to the finer binary po
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -109,16 +109,19 @@ class Hybrid:
         return self.add(volts, self.digital.backend.execute(out / DIGITAL, x))
 
     def judge(self, wanted: Sums, got: Sums) -> Judgement:
-        """Compare what was simulated with what the oracles say."""
+        """Compare what was simulated with what the oracles say; only the sum decides anything."""
         return Judgement(
-            judge_circuit(wanted.volts, got.volts, self.promise),
+            judge_circuit(wanted.volts, got.volts, replace(self.promise, decisions=0.0)),
             judge(wanted.integers, got.integers, np.zeros(wanted.integers.shape)),
             judge_total(wanted, got, 2.0**-self.adc.frac, self.promise),
         )
 
-    def same_decisions(self, x: Array, total: Array) -> float:
-        """Share of real inputs ``x`` [n, I] that the whole float model decides alike."""
-        return float((interpret(self.reference, x).argmax(-1) == total.argmax(-1)).mean())
+    @property
+    def same_decisions(self) -> float:
+        """Share of the calibration samples that the whole float model decides as the oracles do."""
+        x = self.digital.samples
+        ours = self.oracle(self.quantized(x)).total
+        return float((interpret(self.reference, x).argmax(-1) == ours.argmax(-1)).mean())
 
     def quantized(self, x: Array) -> Array:
         """Real inputs as the RTL's integers."""
@@ -147,9 +150,11 @@ def partition(
     rtl: Mapping[str, str],
     width: int = 8,
     adc_bits: int = 12,
+    count: int | None = None,
 ) -> Hybrid:
     """Compile the ``analog`` neurons for SPICE with options ``circuit``, all others for Verilog
-    with options ``rtl``. Raises CompileError for a model that cannot be cut.
+    with options ``rtl``; ``count``: vectors of the check. Raises CompileError for a model that
+    cannot be cut.
     """
     _refuse_uncut(checkpoint, analog, circuit.get("level", "behavioral"))
     chosen = checkpoint.frozen == (analog == "frozen")
@@ -157,7 +162,7 @@ def partition(
         _renumbered(driver.compile_checkpoint(take(checkpoint, rows, biased), options), rows)
         for rows, biased, options in (
             (chosen, False, Options("spice", backend=circuit)),
-            (~chosen, True, Options("verilog", arithmetic="fixed", width=width, backend=rtl)),
+            (~chosen, True, Options("verilog", "fixed", width, count=count, backend=rtl)),
         )
     )
     largest = np.abs(interpret(wired.meaning, samples_of(checkpoint))).max() * HEADROOM
@@ -177,6 +182,13 @@ def take(checkpoint: Checkpoint, rows: NDArray[np.bool_], biased: bool) -> Check
     samples = samples_of(checkpoint).astype(np.float32)
     config = replace(checkpoint.config, neurons=int(rows.sum()))
     return replace(checkpoint, config=config, tensors=tensors, calibration=samples)
+
+
+def part(checkpoint: Checkpoint, rows: Sequence[int], count: int) -> Checkpoint:
+    """The neurons ``rows`` of a retrained whole model of ``count`` neurons, with its biases."""
+    if checkpoint.config.neurons != count:
+        raise refuse(f"{checkpoint.config.neurons} neurons, the partitioned model has {count}")
+    return take(checkpoint, np.isin(np.arange(count), rows), biased=True)
 
 
 def write(hybrid: Hybrid, out: Path, x: Array) -> None:
