@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 from crystalc.diagnostics import CompileError, refuse
 from crystalc.vectors import read_vectors
+from crystalc_spice.opamps import opamp
 
 VECTORS = "vectors.npy"
+
+OFFSET = 0.1e-3
+"""Volts, of an amplifier that is no part of the presets."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Build:
     def offsets(self) -> list[str]:
         """Names of the sources that stand for offset voltages."""
         return [stage["offset"] for stage in self.stages if "offset" in stage]
+
+    @property
+    def offset(self) -> float:
+        """Volts: standard deviation of an amplifier's offset where nothing else is said."""
+        name = self.facts.get("opamp")
+        return opamp(name).offset if name else OFFSET
 
     def vectors(self, path: Path | None) -> NDArray[np.float64]:
         """Inputs [n, I]: those of ``path``, else the ones that the compile was checked on."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.ir import Node, Op
 from crystalc_spice.behavioral import Behavioral, Sum
 from crystalc_spice.cells import Amplifier, Source, Stage, as_data
 from crystalc_spice.equations import nominal
@@ -44,7 +45,8 @@ def _warmed(expression: str) -> str:
 
 @dataclass
 class Crossbar(Behavioral):
-    """``series``: of the resistors, "exact" for none. ``stages``: what stands in the netlist.
+    """``series``: of the resistors, "exact" for none. ``stages``: what stands in the netlist;
+    ``scores``: nets that kernels take as arguments.
 
     ``samples`` [K, I]: calibration vectors, on which every net is followed in two circuits:
     ``exact``, with the gains as they are in the model, and ``real``, with the parts so far.
@@ -56,6 +58,7 @@ class Crossbar(Behavioral):
     real: dict[str, Array] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     inverted: dict[str, str] = field(default_factory=dict)
+    scores: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         size = self.graph.input.type.shape[0]
@@ -79,6 +82,15 @@ class Crossbar(Behavioral):
         inside = super().made(f"{name}_s", terms)
         self.netlist.element("e", name, "0", *inside.gains, "0", "1")  # resistors load no sum
         return Sum({name: 1.0})
+
+    def function(self, i: int, node: Node) -> list[Sum]:
+        if node.op is not Op.SQRT:
+            self.scores += self.nets(node.inputs[0])
+        return super().function(i, node)
+
+    def softmax(self, i: int, node: Node) -> list[Sum]:
+        self.scores += self.nets(node.inputs[0])
+        return super().softmax(i, node)
 
     def amplifier(self, out: str, gains: dict[str, float]) -> None:
         """An inverting summing amplifier with gains of either sign."""

@@ -100,9 +100,10 @@ def _called(node: Node) -> str:
 
 @dataclass
 class Macro(Crossbar):
-    """``samples`` [n, I] are inputs from which scales follow; ``seen``: the ideal voltage of each
-    net for them. ``railed``: nets that have, or may have, a rail of the other sign. ``kernels``: node,
-    element and net of what the last cells of neurons make.
+    """``samples`` [n, I] are inputs from which scales follow.
+
+    ``seen``: the ideal voltage of each net for them. ``railed``: nets that have, or may have, a
+    rail of the other sign. ``kernels``: node, element and net of what neurons' last cells make.
     """
 
     samples: Array = field(default_factory=lambda: np.zeros((1, 1)))

@@ -20,7 +20,7 @@ from crystalc_spice.transient import Settling, settling
 
 Array = NDArray[np.float64]
 
-VECTORS = 5
+VECTORS = 9
 """Of a transient: one step less."""
 
 CURVE = 61
@@ -106,12 +106,13 @@ def _lines(found: Settling, part: str) -> tuple[str, ...]:
 def _kept(found: Settling, curve: dict[str, Array]) -> bytes:
     """Everything that the pictures show."""
     wave, buffer = found.wave, io.BytesIO()
-    settled = {"seconds": wave.seconds, "outputs": wave.outputs, "watts": wave.watts}
-    np.savez_compressed(
-        buffer,
-        hold=wave.hold,
-        wanted=found.wanted,
-        **settled,
-        **{f"curve_{k}": v for k, v in curve.items()},
-    )
+    arrays: dict[str, Any] = {
+        "hold": wave.hold,
+        "seconds": wave.seconds,
+        "outputs": wave.outputs,
+        "watts": wave.watts,
+        "wanted": found.wanted,
+        **{f"curve_{name}": points for name, points in curve.items()},
+    }
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

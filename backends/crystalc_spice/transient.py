@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def waveform(build: Build, inputs: Array, hold: float) -> Waveform:
 def _steps(d: int, values: list[float], hold: float) -> str:
     """x_d holds each value, with an edge between two."""
     points = [f"0 {number(values[0])}"]
-    for k, (before, after) in enumerate(zip(values, values[1:], strict=False), start=1):
+    for k, (before, after) in enumerate(pairwise(values), start=1):
         points += [f"{number(k * hold)} {number(before)}"]
         points += [f"{number(k * hold + EDGE)} {number(after)}"]
     return f"vx{d} x{d} 0 pwl({' '.join(points)})"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crystalc.checkpoint import Checkpoint
     from crystalc.hybrid import Hybrid
     from crystalc.hybrid_report import Measured
 
@@ -78,7 +79,7 @@ def partition(ctx: click.Context, /, model: Path, output: Path, **given: Any) ->
     for half, place, comparison in halves:
         driver.write_report(output / place, driver.report(half, checkpoint, comparison))
     content = hybrid_report.facts(
-        made, checkpoint, output, judged, _measured(made, output, x, given)
+        made, checkpoint, output, judged, _measured(made, checkpoint, output, x, given)
     )
     text = json.dumps(content, indent=1, allow_nan=False, default=str) + "\n"
     write_atomic(output / REPORT, text)
@@ -87,7 +88,9 @@ def partition(ctx: click.Context, /, model: Path, output: Path, **given: Any) ->
     ctx.exit(EXIT_OK if judged.ok else EXIT_CHECK_FAILED)
 
 
-def _measured(made: Hybrid, output: Path, x: NDArray[Any], given: Mapping[str, Any]) -> Measured:
+def _measured(
+    made: Hybrid, checkpoint: Checkpoint, output: Path, x: NDArray[Any], given: Mapping[str, Any]
+) -> Measured:
     """What the tools say of both halves."""
     from crystalc.backend import Studied
     from crystalc.hybrid_report import Measured
@@ -98,7 +101,8 @@ def _measured(made: Hybrid, output: Path, x: NDArray[Any], given: Mapping[str, A
         circuit = made.analog.backend.study(place, shaped, made.volts(x)).facts
     area = None if given["no_synth"] else _synthesised(output / "digital", given["device"])
     placed = _placed(output / "digital", given["fpga"]) if given["fpga"] else None
-    accuracy = _accuracy(made, output, given["dataset"]) if given["dataset"] else None
+    seed = int(checkpoint.metadata.get("seed", 0))
+    accuracy = _accuracy(made, output, given["dataset"], seed) if given["dataset"] else None
     return Measured(circuit, area, placed, accuracy)
 
 
@@ -126,14 +130,16 @@ def _placed(build: Path, board: str) -> dict[str, Any]:
     return done.to_dict()
 
 
-def _accuracy(made: Hybrid, output: Path, dataset: str) -> dict[str, Any]:
-    """Of the simulated sum, of the oracles' sum and of the float model on a labelled test set."""
+def _accuracy(made: Hybrid, output: Path, dataset: str, seed: int) -> dict[str, Any]:
+    """Of the simulated sum, of the oracles' sum and of the float model on a labelled test set,
+    the one that the training with ``seed`` left out.
+    """
     import numpy as np
 
     from crystalc.interpret import interpret
     from crystalc.training.data import load
 
-    test = load(dataset).test
+    test = load(dataset, seed=seed).test
     inputs = made.reference.input.type.shape[0]
     if test.x.shape[1] != inputs:
         raise refuse(f"{dataset} has {test.x.shape[1]} inputs, the model {inputs}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from crystalc_spice.montecarlo import Tolerances
+    from crystalc_spice.montecarlo import Spread, Tolerances
 
 FOLDER = click.Path(path_type=Path)
 UNITS = {"": 1.0, "%": 1e-2, "m": 1e-3, "u": 1e-6, "mV": 1e-3, "uV": 1e-6, "V": 1.0}
@@ -39,7 +39,8 @@ class Amount(click.ParamType[float]):
 @click.argument("build", type=FOLDER)
 @click.option("--trials", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--sigma-r", type=Amount(), default="1%", show_default=True, help="Of a resistor.")
-@click.option("--sigma-vos", type=Amount(), default="0.1m", show_default=True, help="Volts.")
+@click.option("--sigma-vos", type=Amount(), help="Volts; default 0.1m, or the op-amp's own.")
+@click.option("--sigma-t", type=Amount(), default="0%", help="Of a neuron's temperature; 0.")
 @click.option("--temp", default="27", show_default=True, help="Degrees Celsius: 0,27,85.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--repeat", type=click.IntRange(0), default=3, help="Trials again in ngspice; 3.")
@@ -52,7 +53,8 @@ def montecarlo(
     build: Path,
     trials: int,
     sigma_r: float,
-    sigma_vos: float,
+    sigma_vos: float | None,
+    sigma_t: float,
     temp: str,
     seed: int,
     repeat: int,
@@ -64,24 +66,26 @@ def montecarlo(
 
     from crystalc.files import write_atomic
     from crystalc_spice.build import read_build
-    from crystalc_spice.montecarlo import Spread, tolerances
+    from crystalc_spice.montecarlo import LEVELS, Spread, tolerances
 
     degrees = _degrees(temp)
-    found = read_build(build)
+    found = read_build(build, LEVELS)
+    sigma_vos = found.offset if sigma_vos is None else sigma_vos
+    spread = Spread(sigma_r, sigma_vos, sigma_t)
     inputs, labels = _samples(dataset) if dataset else (found.vectors(vectors), None)
     steps = iter(track(range(trials * len(degrees)), "trials", transient=True))
     result = tolerances(
         found,
         inputs,
         labels,
-        Spread(sigma_r, sigma_vos),
+        spread,
         trials,
         seed,
         degrees,
         min(repeat, trials),
         lambda: _advance(steps),
     )
-    facts = summary(result, sigma_r, sigma_vos, trials, seed)
+    facts = summary(result, spread, trials, seed)
     write_atomic(build / "montecarlo.json", json.dumps(facts, indent=1) + "\n")
     _picture(result, build / "montecarlo.png")
     click.echo(table(facts))
@@ -113,9 +117,7 @@ def _samples(dataset: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return test.x.astype(np.float64), test.y.astype(np.int64)
 
 
-def summary(
-    result: Tolerances, sigma_r: float, sigma_vos: float, trials: int, seed: int
-) -> dict[str, Any]:
+def summary(result: Tolerances, spread: Spread, trials: int, seed: int) -> dict[str, Any]:
     """What was drawn and what came of it, as JSON types."""
     rows = [
         {
@@ -128,8 +130,9 @@ def summary(
     return {
         "trials": trials,
         "vectors": result.vectors,
-        "sigma_r": sigma_r,
-        "sigma_vos": sigma_vos,
+        "sigma_r": spread.ohms,
+        "sigma_vos": spread.offset,
+        "sigma_t": spread.temperature,
         "seed": seed,
         "rows": rows,
         "repeated_in_ngspice": result.repeated,
@@ -152,7 +155,7 @@ def table(facts: dict[str, Any]) -> str:
     """``summary`` for people."""
     lines = [
         f"drawn   {facts['trials']} trials of {facts['vectors']} vectors, resistors "
-        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, seed {facts['seed']}",
+        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, temperatures {facts['sigma_t']:g}, seed {facts['seed']}",
         "  temp   agreement: mean     p5    min"
         + "   accuracy: mean     p5    min" * (facts["rows"][0]["accuracy"] is not None),
     ]
