@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalc.cli.amount import Amount
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
 if TYPE_CHECKING:
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
     from crystalc_spice.montecarlo import Spread, Tolerances
 
 FOLDER = click.Path(path_type=Path)
-UNITS = {"": 1.0, "%": 1e-2, "m": 1e-3, "u": 1e-6, "mV": 1e-3, "uV": 1e-6, "V": 1.0}
-
-
-class Amount(click.ParamType[float]):
-    """A number with a unit: 1%, 0.1m, 50uV."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        found = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?) ?(%|mV|uV|V|m|u|)", str(value))
-        if not found or not math.isfinite(float(found[1])):
-            self.fail(f"'{value}' is not a number with %, m or u", param, ctx)
-        return float(found[1]) * UNITS[found[2]]
 
 
 @click.command()
@@ -155,7 +141,8 @@ def table(facts: dict[str, Any]) -> str:
     """``summary`` for people."""
     lines = [
         f"drawn   {facts['trials']} trials of {facts['vectors']} vectors, resistors "
-        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, temperatures {facts['sigma_t']:g}, seed {facts['seed']}",
+        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, temperatures "
+        f"{facts['sigma_t']:.2%}, seed {facts['seed']}",
         "  temp   agreement: mean     p5    min"
         + "   accuracy: mean     p5    min" * (facts["rows"][0]["accuracy"] is not None),
     ]
