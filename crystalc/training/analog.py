@@ -72,22 +72,25 @@ class Chip:
         return (sums + offset) / feedback
 
 
-def circuit(model: CrystalClassifier, x: Tensor, chip: Chip) -> Tensor:
-    """[B, I] -> [B, O] volts of the crossbar that ``model`` becomes, with the parts of ``chip``."""
+def circuit(model: CrystalClassifier, x: Tensor, chip: Chip, gain: float = 1.0) -> Tensor:
+    """[B, I] -> [B, O] volts of the crossbar that ``model`` becomes, with the parts of ``chip``.
+
+    ``gain``: what the field's values lack.
+    """
     field = model.field
     assert isinstance(field, GeometricField)
     w = field.weights(_scores(field, x, chip))
-    values, bias = _outputs(model, field)
+    values, bias = _outputs(model, field.values * gain)
     one = torch.ones(len(x), 1)
     return chip.amplifier(torch.cat([w, one], dim=1), torch.cat([values, bias], dim=1))
 
 
-def _outputs(model: CrystalClassifier, field: GeometricField) -> tuple[Tensor, Tensor]:
+def _outputs(model: CrystalClassifier, values: Tensor) -> tuple[Tensor, Tensor]:
     """Gains [O, N] of the kernels and [O, 1] of the constant, a head folded in."""
     if model.head is not None:
-        return model.head.weight @ field.values.t(), model.head.bias[:, None]
-    bias = torch.zeros(field.shape.outputs) if model.bias is None else model.bias
-    return field.values.t(), bias[:, None]
+        return model.head.weight @ values.t(), model.head.bias[:, None]
+    bias = torch.zeros(values.shape[1]) if model.bias is None else model.bias
+    return values.t(), bias[:, None]
 
 
 def _scores(field: GeometricField, x: Tensor, chip: Chip) -> Tensor:
@@ -144,12 +147,14 @@ def for_parts(recipe: Recipe, data: Dataset, result: Result) -> Result:
 
     def forward(x: Tensor) -> Tensor:
         parts = torch.tensor_split(x, min(CHIPS, len(x)))
-        return torch.cat([circuit(model, part, Chip(spread, generator)) for part in parts])
+        return torch.cat(
+            [circuit(model, part, Chip(spread, generator), recipe.gain) for part in parts]
+        )
 
     def judge(x: Tensor, y: Tensor) -> tuple[float, float]:
         drawn = torch.Generator().manual_seed(recipe.seed)
         found = [
-            evaluate(lambda part: circuit(model, part, Chip(spread, drawn)), x, y)
+            evaluate(lambda part: circuit(model, part, Chip(spread, drawn), recipe.gain), x, y)
             for _ in range(JUDGES)
         ]
         accuracy, loss = zip(*found, strict=True)
@@ -159,5 +164,8 @@ def for_parts(recipe: Recipe, data: Dataset, result: Result) -> Result:
         sign = torch.where(temperature.data < 0, -1.0, 1.0)
         temperature.data.copy_(sign * temperature.data.abs().clamp_min(least))
 
+    values = cast(nn.Parameter, model.field.values).data
+    values.div_(recipe.gain)
     fine_tune(model, forward, recipe, data, generator, judge, widen)
+    values.mul_(recipe.gain)
     return replace(result, model=model.eval())
