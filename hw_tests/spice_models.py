@@ -20,6 +20,9 @@ from crystalc_spice.ngspice import library
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from random_graphs import random_checkpoint
+from support import tiny_checkpoint
+
+__all__ = ["NEEDS_NGSPICE", "build", "random_float_graph", "tiny_checkpoint"]
 
 NEEDS_NGSPICE = pytest.mark.skipif(library() is None, reason="libngspice is not installed")
 

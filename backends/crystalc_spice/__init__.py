@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +18,14 @@ from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
 from crystalc_spice.build import read_build
 from crystalc_spice.crossbar import Crossbar
-from crystalc_spice.files import Circuit, library, write
+from crystalc_spice.files import Circuit, library, transistors_library, write
 from crystalc_spice.macro import Macro
+from crystalc_spice.mos import Mos, locate
 from crystalc_spice.opamps import DEFAULT, names, opamp
 from crystalc_spice.simulate import simulate
 from crystalc_spice.study import study
 
-LEVELS = ("behavioral", "crossbar", "macro")
+LEVELS = ("behavioral", "crossbar", "macro", "mos")
 RESISTORS = {"crossbar": "E96", "macro": "exact"}
 """Levels with resistors, and the series they take when none is asked for."""
 DECISIONS = {"E12": 0.9, "E24": 0.95, "E48": 0.97, "E96": 0.99, "E192": 0.99, "exact": 0.995}
@@ -33,6 +34,7 @@ OPTIONS = {
     "behavioral": "reltol=1e-6 abstol=1e-12 vntol=1e-9",
     "crossbar": "reltol=1e-6 abstol=1e-12 vntol=1e-9",
     "macro": "reltol=1e-5 abstol=1e-13 vntol=1e-8 gmin=1e-14 itl1=500 itl2=200",
+    "mos": "reltol=1e-4 abstol=1e-16 gmin=1e-16 itl1=500 noopiter",
 }
 UNTUNED = 256
 """Normal inputs that scales follow from where no samples were given."""
@@ -63,7 +65,7 @@ class SpiceBackend:
     prefix: str = "crystal"
     level: str = field(
         default="behavioral",
-        metadata={"help": "behavioral (default), crossbar or macro: docs/spice.md."},
+        metadata={"help": "behavioral (default), crossbar, macro, mos: docs/spice.md."},
     )
     series: str = field(
         default="",
@@ -75,6 +77,10 @@ class SpiceBackend:
     engine: str = field(
         default="", metadata={"help": "shared (libngspice) or batch (ngspice -b); what is there."}
     )
+    force: str = field(
+        default="",
+        metadata={"help": "mos: build that level for a kernel that is not the transistors'."},
+    )
     samples: NDArray[Any] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,12 +90,15 @@ class SpiceBackend:
         _choice("level", self.level, LEVELS)
         if self.engine:
             _choice("engine", self.engine, ENGINES)
-        for option, levels in (("series", tuple(RESISTORS)), ("opamp", ("macro",))):
+        levels_of = {"series": tuple(RESISTORS), "opamp": ("macro",), "force": ("mos",)}
+        for option, levels in levels_of.items():
             if getattr(self, option) and self.level not in levels:
                 hint = f"add -O level={' or '.join(levels)}"
                 raise refuse(f"option '{option}' has no meaning here", hint=hint)
         _choice("series", self.parts, tuple(DECISIONS))
         _choice("opamp", self.amplifier, names())
+        if self.force:
+            _choice("force", self.force, ("mos",))
         kept = Electrical(*self._promise())
         made = replace(type(self).capabilities, float_agreement=kept)
         object.__setattr__(self, "capabilities", made)
@@ -98,6 +107,8 @@ class SpiceBackend:
         """Volts of error, its share of the range, and the share of equal decisions."""
         if self.level == "behavioral":
             return 1e-6, 0.0, 1.0
+        if self.level == "mos":
+            return 0.0, 1.0, 0.0
         if self.level == "macro" and self.parts == "exact":
             return 0.0, 0.005, 0.99
         return 0.0, 1.0, DECISIONS[self.parts]
@@ -115,7 +126,7 @@ class SpiceBackend:
     @property
     def check_count(self) -> int:
         """Vectors of a check: transistors take their time."""
-        return {"macro": 200}.get(self.level, 1000)
+        return {"macro": 200, "mos": 20}.get(self.level, 1000)
 
     def tuned(self, samples: NDArray[Any]) -> SpiceBackend:
         """The same for a model that meets inputs like ``samples`` [n, I]: resistors are fitted to
@@ -137,6 +148,8 @@ class SpiceBackend:
             parts = library(circuit.opamp)
             facts |= {"opamp": circuit.opamp.name, "unit": circuit.units[outputs[0]]}
             facts["kernels"] = [(*k, circuit.units[k[2]]) for k in circuit.kernels]
+        if isinstance(circuit, Mos):
+            parts, facts = transistors_library(), {"field": asdict(circuit.place)}
         options = OPTIONS[self.level]
         return write(
             Circuit(self.prefix, self.level, inputs, outputs, options, parts, netlist, facts),
@@ -152,7 +165,17 @@ class SpiceBackend:
         shape = (UNTUNED, graph.input.type.shape[0])
         normal = np.random.default_rng(1).standard_normal(shape)
         samples = normal if self.samples is None else self.samples
+        if self.level == "mos":
+            return self._mos(graph, samples)
         return Macro(graph, series=self.parts, samples=samples, opamp=opamp(self.amplifier))
+
+    def _mos(self, graph: Graph, samples: NDArray[Any]) -> Mos:
+        if not self.force:
+            raise refuse(
+                "level mos has the transistors' kernel (bump), the model has another",
+                hint="--force mos builds it all the same and prints how far it is off",
+            )
+        return Mos(graph, place=locate(graph, samples))
 
     def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
         """What a report says beside errors and decisions. Raises ToolError."""

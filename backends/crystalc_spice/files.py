@@ -12,7 +12,8 @@ from typing import Any
 from crystalc.backend import Files
 from crystalc.render import render
 from crystalc_spice.cells import BOLTZMANN
-from crystalc_spice.netlist import Netlist, folded
+from crystalc_spice.mos import BIAS, SUPPLY
+from crystalc_spice.netlist import Netlist, folded, number
 from crystalc_spice.opamps import OpAmp, multiplier, supply, transistors
 
 POLE_FARADS = 1e-9
@@ -88,6 +89,20 @@ def library(part: OpAmp) -> list[str]:
     words = {name: f"{value:.9g}" for name, value in numbers.items()}
     context = Library(name=part.name, description=part.description, **words)
     return render("spice/parts.cir.j2", context).rstrip("\n").split("\n")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What the template of level ``mos`` may read: volts and amperes."""
+
+    supply: str
+    bias: str
+
+
+def transistors_library() -> list[str]:
+    """Models and the cell of level ``mos``, one line each."""
+    context = Chip(supply=number(SUPPLY), bias=number(BIAS))
+    return render("spice/mos.cir.j2", context).rstrip("\n").split("\n")
 
 
 @dataclass(frozen=True)

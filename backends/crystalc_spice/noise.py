@@ -34,7 +34,10 @@ class Band:
 
 def noise(build: Build, inputs: Array, band: Band) -> Array:
     """Volts rms [O] of each output while ``inputs`` [I] are applied. Raises ToolError."""
-    body = [_with_input(line, inputs) for line in _lines(build)]
+    body = _lines(build)
+    for d, volts in enumerate(inputs.tolist()):
+        signal = " ac 1" if d == 0 else ""  # ngspice wants one
+        body[body.index(f"vx{d} x{d} 0 dc 0")] = f"vx{d} x{d} 0 dc {number(volts)}{signal}"
     span = f"dec {PER_DECADE} {number(band.first)} {number(band.last)}"
     outputs = build.facts["outputs"]
     asked = [f".noise v({net}) vx0 {span}" for net in outputs]
@@ -52,12 +55,3 @@ def _lines(build: Build) -> list[str]:
     lines = build.netlist.read_text(encoding="ascii").split("\n")
     last = next(k for k, line in enumerate(lines) if line.startswith(".save"))
     return lines[:last]
-
-
-def _with_input(line: str, inputs: Array) -> str:
-    """Inputs hold their value; the first is where ngspice wants a signal."""
-    name, _, _ = line.partition(" ")
-    if not name.startswith("vx"):
-        return line
-    d = int(name.removeprefix("vx"))
-    return f"{name} x{d} 0 dc {number(inputs[d])}" + (" ac 1" if d == 0 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,9 @@ from crystalc_spice.raw import read_raw
 TIMEOUT = 600.0
 """Seconds for one set of vectors."""
 
+SWEPT = frozenset({"macro", "mos"})
+"""Levels whose operating points take long to find from nothing."""
+
 HINT = "apt install ngspice libngspice0"
 
 
@@ -33,7 +37,8 @@ def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str = "") -> 
     facts = json.loads((build / f"{name}.json").read_text(encoding="utf-8"))
     netlist = (build / f"{name}.cir").resolve()
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        volts = solve_netlist(netlist, facts["outputs"], inputs, Path(place), engine)
+        chosen = engine or default_engine(facts["level"])
+        volts = solve_netlist(netlist, facts["outputs"], inputs, Path(place), chosen)
     return volts * float(facts.get("unit", 1.0))
 
 
@@ -49,8 +54,12 @@ def solve_netlist(
     return run(netlist, outputs, inputs, folder)
 
 
-def default_engine() -> str:
-    """ "shared" where libngspice loads, else "batch"."""
+def default_engine(level: str = "") -> str:
+    """ "shared" where libngspice loads, else "batch"; of transistors "batch" where that is there,
+    as each point of a sweep starts from the one before.
+    """
+    if level in SWEPT and shutil.which("ngspice"):
+        return "batch"
     return "shared" if library() else "batch"
 
 

@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 
 from crystalc.backend import Study
 from crystalc.diagnostics import ToolError
-from crystalc.interpret import values
+from crystalc.interpret import interpret, values
 from crystalc.ir import Graph
 from crystalc_spice.build import Build
-from crystalc_spice.simulate import solve_netlist
+from crystalc_spice.mos import Field, own
+from crystalc_spice.simulate import default_engine, solve_netlist
 from crystalc_spice.transient import Settling, settling
 
 Array = NDArray[np.float64]
 
 VECTORS = 9
 """Of a transient: one step less."""
+
+BUMPS = 20
+"""Samples that transistors are compared on with their own kernel."""
 
 CURVE = 61
 """Points of a transfer curve."""
@@ -32,6 +36,10 @@ WAVEFORMS = PurePosixPath("waveforms.npz")
 def study(build: Build, graph: Graph, samples: Array) -> Study:
     """Facts of a report. Time and power are those of level macro alone: no other has them."""
     known = {key: build.facts.get(key) for key in ("level", "series", "opamp", "parts", "elements")}
+    if build.level == "mos":
+        return _bumps(
+            build, graph, samples[np.linspace(0, len(samples) - 1, BUMPS).astype(int)], known
+        )
     if build.level != "macro":
         return Study({**known, "settling": None, "power": None})
     chosen = samples[np.linspace(0, len(samples) - 1, VECTORS).astype(int)]
@@ -50,6 +58,45 @@ def study(build: Build, graph: Graph, samples: Array) -> Study:
     return Study(facts, _lines(found, str(build.facts["opamp"])), {WAVEFORMS: _kept(found, curve)})
 
 
+def _bumps(build: Build, graph: Graph, inputs: Array, known: dict[str, Any]) -> Study:
+    """How near transistors come to their own kernel, how far that is from the model's, and what
+    they draw.
+    """
+    outputs = [*build.facts["outputs"], "watts"]
+    with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
+        saved = saving(build, "watts", Path(place))
+        volts = solve_netlist(saved, outputs, inputs, Path(place), default_engine(build.level))
+    found, watts = volts[:, :-1], float(volts[:, -1].mean())
+    wanted = own(graph, Field(**build.facts["field"]), inputs)
+    model = interpret(graph, inputs)
+    facts = {
+        **known,
+        "settling": None,
+        "power": {"total_w": watts},
+        "kernel": "bump",
+        "rms_to_own_kernel": _rms(found, wanted),
+        "rms_to_model": _rms(found, model),
+    }
+    text = (
+        f"mos     experimental: rms error {facts['rms_to_own_kernel']:.2%} of the range to the "
+        f"transistors' own kernel, {facts['rms_to_model']:.1%} to the model's "
+        f"({len(inputs)} samples)"
+    )
+    return Study(facts, (text, f"power   {watts:.3g} W"))
+
+
+def _rms(found: Array, wanted: Array) -> float:
+    return float(np.sqrt(np.square(found - wanted).mean()) / np.ptp(wanted))
+
+
+def saving(build: Build, net: str, place: Path) -> Path:
+    """The netlist, with one more voltage to be read."""
+    text = build.netlist.read_text(encoding="ascii")
+    saved = place / "saving.cir"
+    saved.write_text(text.replace("\n.end\n", f"\n.save v({net})\n.end\n"), encoding="ascii")
+    return saved
+
+
 def transfer(build: Build, graph: Graph, samples: Array) -> dict[str, Array]:
     """A neuron along the line between the samples that move it least and most: ``position`` on it
     (0 and 1 are the samples), ``measured`` in units of the model, and ``ideal``.
@@ -63,12 +110,8 @@ def transfer(build: Build, graph: Graph, samples: Array) -> dict[str, Array]:
     line = first + position[:, None] * (last - first)
     net, unit = next((n, u) for i, k, n, u in build.facts["kernels"] if (i, k) == (node, element))
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        saved = Path(place) / "curve.cir"
-        text = build.netlist.read_text(encoding="ascii").replace(
-            "\n.end", f"\n.save v({net})\n.end"
-        )
-        saved.write_text(text, encoding="ascii")
-        volts = solve_netlist(saved, [net], line, Path(place))
+        saved = saving(build, net, Path(place))
+        volts = solve_netlist(saved, [net], line, Path(place), default_engine(build.level))
     ideal = values(graph, line)[node][:, element]
     return {"position": position, "measured": volts[:, 0] * unit, "ideal": np.asarray(ideal)}
 

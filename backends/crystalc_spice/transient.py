@@ -19,7 +19,7 @@ from crystalc_spice.build import Build
 from crystalc_spice.netlist import number
 from crystalc_spice.opamps import opamp, supply
 from crystalc_spice.raw import read_raw
-from crystalc_spice.simulate import run_batch, solve_netlist
+from crystalc_spice.simulate import default_engine, run_batch, solve_netlist
 
 Array = NDArray[np.float64]
 
@@ -86,11 +86,13 @@ def settling(build: Build, inputs: Array) -> Settling:
     """Steps from each of ``inputs`` [V, I] to the next. Raises ToolError: it does not settle."""
     outputs = build.facts["outputs"]
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        wanted = solve_netlist(build.netlist.resolve(), outputs, inputs, Path(place))
+        wanted = solve_netlist(
+            build.netlist.resolve(), outputs, inputs, Path(place), default_engine(build.level)
+        )
     hold = max(SHORTEST, CYCLES / opamp(build.facts["opamp"]).gbw)
     for _ in range(LONGER + 1):
         wave = waveform(build, inputs, hold)
-        found = [_step(wave, k, wanted) for k in range(1, len(inputs))]
+        found = [step(wave, k, wanted) for k in range(1, len(inputs))]
         if all(seconds <= 0.8 * hold for seconds, _ in found):
             break
         hold *= 2
@@ -137,7 +139,7 @@ def _steps(d: int, values: list[float], hold: float) -> str:
     return f"vx{d} x{d} 0 pwl({' '.join(points)})"
 
 
-def _step(wave: Waveform, k: int, wanted: Array) -> tuple[float, float]:
+def step(wave: Waveform, k: int, wanted: Array) -> tuple[float, float]:
     """Seconds until the outputs, and until the decision, stay where they belong."""
     shown = wave.during(k)
     seconds, volts = wave.seconds[shown] - k * wave.hold, wave.outputs[shown]

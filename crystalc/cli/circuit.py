@@ -99,3 +99,34 @@ def scope(build: Path, kind: str) -> None:
     settling_picture(found, build / f"settling.{kind}")
     transfer_picture(found, build / f"transfer.{kind}")
     click.echo(f"wrote   {build / f'settling.{kind}'}, {build / f'transfer.{kind}'}")
+
+
+@click.command()
+@click.argument("builds", type=FOLDER, nargs=-1, required=True)
+def levels(builds: tuple[Path, ...]) -> None:
+    """Print one table of BUILDS: error, decisions, speed of the simulation, power, settling."""
+    header = ("build", "level", "error", "decisions", "vectors/s", "power", "settling")
+    rows = [header, *(_row(build) for build in builds)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        click.echo("  ".join(cell.ljust(width) for cell, width in cells).rstrip())
+
+
+def _row(build: Path) -> tuple[str, ...]:
+    path = build / REPORT
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        power, settling = facts["power"], facts["settling"]
+        return (
+            str(build),
+            facts["level"] + (f" {facts['opamp']}" if facts["opamp"] else ""),
+            f"{facts['max_error_share']:.2g} of range",
+            f"{facts['decisions_equal']}/{facts['vectors']}",
+            f"{facts['vectors_per_second']:.0f}",
+            f"{power['total_w']:.3g} W" if power else "-",
+            f"{settling['max_s'] * 1e6:.2f} us" if settling else "-",
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        hint = "crystalc MODEL --target spice writes it"
+        raise refuse(f"{path}: missing or damaged", hint=hint) from None
