@@ -27,6 +27,9 @@ CHIPS = 8
 JUDGES = 8
 """Sets of parts that an epoch is judged by, always the same ones."""
 
+RATE, EPOCHS = 3.0, 60
+"""Learning rate over the recipe's: the way to calmer places is long; and for how many epochs."""
+
 NARROWEST = 0.05
 """Least temperature, as a share of the median: near 0 the kernels have a pole."""
 
@@ -166,6 +169,6 @@ def for_parts(recipe: Recipe, data: Dataset, result: Result) -> Result:
 
     values = cast(nn.Parameter, model.field.values).data
     values.div_(recipe.gain)
-    fine_tune(model, forward, recipe, data, generator, judge, widen)
+    fine_tune(model, forward, recipe, data, generator, judge, widen, RATE, EPOCHS)
     values.mul_(recipe.gain)
     return replace(result, model=model.eval())

@@ -29,20 +29,22 @@ def fine_tune(
     generator: torch.Generator,
     judge: Callable[[Tensor, Tensor], tuple[float, float]] | None = None,
     after: Callable[[], None] = lambda: None,
+    rate: float = SLOWER,
+    epochs: int = EPOCHS,
 ) -> None:
-    """Train ``model`` through ``forward`` ([B, I] to logits).
+    """Train ``model`` through ``forward`` ([B, I] to logits); ``rate`` times the recipe's.
 
     ``judge`` gives accuracy and loss on validation samples, by default those of the model in eval
     mode; ``after`` is called after every step.
     """
     model.field.noise_energy = recipe.noise**2 * model.config().dim  # type: ignore[assignment]
-    tuned = replace(recipe, epochs=EPOCHS, lr=recipe.lr * SLOWER, schedule="cosine")
+    tuned = replace(recipe, epochs=epochs, lr=recipe.lr * rate, schedule="cosine")
     adam = optimizer.adam(model)
     adam.register_step_post_hook(lambda *_: after())
     x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
     validation = torch.from_numpy(data.validation.x), torch.from_numpy(data.validation.y)
     best, kept = (-1.0, 0.0), model.state_dict()
-    for epoch in range(EPOCHS):
+    for epoch in range(epochs):
         model.train()
         run_epoch(lambda xb, _: forward(xb), adam, tuned, epoch, x, y, generator)
         model.eval()
