@@ -78,14 +78,14 @@ def partition(ctx: click.Context, /, model: Path, output: Path, **given: Any) ->
     halves = ((made.analog, "analog", judged.circuit), (made.digital, "digital", judged.rtl))
     for half, place, comparison in halves:
         driver.write_report(output / place, driver.report(half, checkpoint, comparison))
-    content = hybrid_report.facts(
-        made, checkpoint, output, judged, _measured(made, checkpoint, output, x, given)
-    )
+    measured = _measured(made, checkpoint, output, x, given)
+    content = hybrid_report.facts(made, checkpoint, output, judged, measured)
     text = json.dumps(content, indent=1, allow_nan=False, default=str) + "\n"
     write_atomic(output / REPORT, text)
     _print(content)
     click.echo(f"report  {output / REPORT}")
-    ctx.exit(EXIT_OK if judged.ok else EXIT_CHECK_FAILED)
+    good = judged.ok and (measured.placed is None or measured.placed["checked"]["ok"])
+    ctx.exit(EXIT_OK if good else EXIT_CHECK_FAILED)
 
 
 def _measured(
