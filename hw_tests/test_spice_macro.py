@@ -22,6 +22,7 @@ from crystalc_spice.montecarlo import BOUND, Spread, draw, in_ngspice, tolerance
 from crystalc_spice.noise import Band, noise
 from crystalc_spice.opamps import names, opamp
 from crystalc_spice.raw import read_plots
+from crystalc_spice.series import decade
 from crystalc_spice.transient import Waveform, settling, step, with_rails
 from hw_tests.spice_models import NEEDS_NGSPICE, tiny_checkpoint
 
@@ -73,10 +74,11 @@ def test_equals_the_oracle_within_its_promise(seed: int, tmp_path: Path) -> None
 @pytest.mark.parametrize("seed", range(6))
 def test_the_equations_are_those_of_the_netlist(seed: int, tmp_path: Path) -> None:
     build, x, _ = made(tmp_path, seed)
-    for spread, degrees in ((Spread(0.0, 0.0), 27.0), (Spread(0.01, 0.5e-3), 60.0)):
+    drawn = ((Spread(0.0, 0.0), 27.0, 5e-5), (Spread(0.01, 0.5e-3), 60.0, BOUND))
+    for spread, degrees, bound in drawn:
         parts = draw(build, spread, np.random.default_rng(seed), degrees)
         ours = solve(build.stages, x, build.facts["outputs"], parts)
-        assert np.abs(in_ngspice(build, parts, x) - ours).max() <= BOUND * np.ptp(ours)
+        assert np.abs(in_ngspice(build, parts, x) - ours).max() <= bound * np.ptp(ours)
 
 
 def test_ngspice_notices_equations_of_another_circuit(tmp_path: Path) -> None:
@@ -174,7 +176,9 @@ def test_kernels_without_a_circuit_are_named(
 
 def test_a_series_fits_every_resistor(tmp_path: Path) -> None:
     build, x, wanted = made(tmp_path, 1, series="E96")
-    assert len({f"{r:.3e}".partition("e")[0] for r in build.resistors.values()}) <= 96
+    for ohms in build.resistors.values():
+        mantissa = float(f"{ohms:.6e}".partition("e")[0])
+        assert any(abs(mantissa - v) < 1e-9 for v in decade("E96")), ohms
     got = solve(build.stages, x, build.facts["outputs"], Parts(build.resistors, {}))
     assert np.abs(got * build.facts["unit"] - wanted).max() <= 0.05 * np.ptp(wanted)
 
@@ -241,3 +245,16 @@ def test_a_study_is_reported(tmp_path: Path) -> None:
     assert result.facts["transfer"]["max_error_share"] <= SHARE
     assert result.facts["settling"]["max_s"] < 10e-6
     assert any(line.startswith("power   ") for line in result.lines)
+
+
+def test_a_circuit_that_does_not_settle_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = compiled(1)
+    write(found, tmp_path)
+    monkeypatch.setattr("crystalc_spice.transient.LONGER", 0)
+    monkeypatch.setattr("crystalc_spice.transient.BAND", 0.0)
+    assert isinstance(found.backend, SpiceBackend)
+    result = found.backend.study(tmp_path, found.shaped, found.samples)
+    assert result.facts["settling"] is None
+    assert result.lines == ("settle  not measured: the circuit does not settle within 1.0e-05 s",)

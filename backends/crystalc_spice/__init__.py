@@ -16,7 +16,7 @@ from crystalc.ir import Graph, Op
 from crystalc.vectors import real_vectors
 from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
-from crystalc_spice.build import read_build
+from crystalc_spice.build import load_build
 from crystalc_spice.crossbar import Crossbar
 from crystalc_spice.files import Circuit, library, transistors_library, write
 from crystalc_spice.macro import Macro
@@ -75,7 +75,8 @@ class SpiceBackend:
         default="", metadata={"help": f"Of level macro: {', '.join(names())}; default {DEFAULT}."}
     )
     engine: str = field(
-        default="", metadata={"help": "shared (libngspice) or batch (ngspice -b); what is there."}
+        default="",
+        metadata={"help": "batch (ngspice -b) or shared (libngspice); the first that is there."},
     )
     force: str = field(
         default="",
@@ -130,7 +131,7 @@ class SpiceBackend:
 
     def tuned(self, samples: NDArray[Any]) -> SpiceBackend:
         """The same for a model that meets inputs like ``samples`` [n, I]: resistors are fitted to
-        them, and the scales of level macro follow from them.
+        them, and the scales of levels macro and mos follow from them.
         """
         made = replace(self)
         object.__setattr__(made, "samples", np.asarray(samples, dtype=np.float64))
@@ -180,7 +181,7 @@ class SpiceBackend:
     def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
         """What a report says beside errors and decisions. Raises ToolError."""
         samples = inputs if self.samples is None else self.samples
-        return study(read_build(build, LEVELS), graph, samples)
+        return study(load_build(build / f"{self.prefix}.cir", LEVELS), graph, samples)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of ngspice. Raises ToolError."""

@@ -70,14 +70,20 @@ def read_build(folder: Path, need: Sequence[str] = ("crossbar",)) -> Build:
     found = sorted(folder.glob("*.cir"))
     if len(found) != 1:
         raise refuse(f"{folder}: {len(found)} netlists, not one", hint="make it: --target spice")
+    return load_build(found[0], need)
+
+
+def load_build(netlist: Path, need: Sequence[str]) -> Build:
+    """The build whose NAME.cir that is. Raises CompileError where its level is not in ``need``."""
+    path = netlist.with_suffix(".json")
     try:
-        facts = json.loads(found[0].with_suffix(".json").read_text(encoding="utf-8"))
+        facts = json.loads(path.read_text(encoding="utf-8"))
         level = facts["level"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise refuse(f"{found[0].with_suffix('.json')}: missing or damaged") from None
+        raise refuse(f"{path}: missing or damaged") from None
     if level not in need:
-        raise _other_level(folder, str(level), need)
-    return Build(folder, found[0], facts)
+        raise _other_level(netlist.parent, str(level), need)
+    return Build(netlist.parent, netlist, facts)
 
 
 def _other_level(folder: Path, level: str, need: Sequence[str]) -> CompileError:

@@ -14,7 +14,7 @@ from crystalc.diagnostics import refuse
 from crystalc_spice.build import Build
 from crystalc_spice.equations import NOMINAL, Parts, solve
 from crystalc_spice.netlist import number
-from crystalc_spice.simulate import default_engine, solve_netlist
+from crystalc_spice.simulate import solve_netlist
 
 Array = NDArray[np.float64]
 
@@ -124,9 +124,7 @@ def in_ngspice(build: Build, parts: Parts, inputs: Array) -> Array:
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         changed = Path(place) / "trial.cir"
         changed.write_text("\n".join(_fitted(line, parts) for line in lines), encoding="ascii")
-        return solve_netlist(
-            changed, build.facts["outputs"], inputs, Path(place), default_engine(build.level)
-        )
+        return solve_netlist(changed, build.facts["outputs"], inputs, Path(place))
 
 
 def _fitted(line: str, parts: Parts) -> str:

@@ -23,9 +23,6 @@ from crystalc_spice.raw import read_raw
 TIMEOUT = 600.0
 """Seconds for one set of vectors."""
 
-SWEPT = frozenset({"macro", "mos"})
-"""Levels whose operating points take long to find from nothing."""
-
 HINT = "apt install ngspice libngspice0"
 
 
@@ -37,8 +34,7 @@ def simulate(build: Path, name: str, inputs: NDArray[Any], engine: str = "") -> 
     facts = json.loads((build / f"{name}.json").read_text(encoding="utf-8"))
     netlist = (build / f"{name}.cir").resolve()
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        chosen = engine or default_engine(facts["level"])
-        volts = solve_netlist(netlist, facts["outputs"], inputs, Path(place), chosen)
+        volts = solve_netlist(netlist, facts["outputs"], inputs, Path(place), engine)
     return volts * float(facts.get("unit", 1.0))
 
 
@@ -54,13 +50,11 @@ def solve_netlist(
     return run(netlist, outputs, inputs, folder)
 
 
-def default_engine(level: str = "") -> str:
-    """ "shared" where libngspice loads, else "batch"; of transistors "batch" where that is there,
-    as each point of a sweep starts from the one before.
+def default_engine() -> str:
+    """ "batch" where the program is there, else "shared": in a sweep each point starts from the one
+    before and the matrix is ordered once, which is several times faster.
     """
-    if level in SWEPT and shutil.which("ngspice"):
-        return "batch"
-    return "shared" if library() else "batch"
+    return "batch" if shutil.which("ngspice") or not library() else "shared"
 
 
 def _shared(
@@ -82,7 +76,10 @@ def _batch(
         body[body.index(f"vx{d} x{d} 0 dc 0")] = _table(d, inputs[:, d].tolist())
     sweep = ["vindex index 0 0", f".dc vindex 0 {max(1, len(inputs) - 1)} 1", ".end", ""]
     found = read_raw(run_batch([*body, *sweep], folder))
-    return np.stack([found[f"v({net})"][: len(inputs)] for net in outputs], axis=1)
+    volts = np.stack([found[f"v({net})"][: len(inputs)] for net in outputs], axis=1)
+    if len(volts) != len(inputs):
+        raise ToolError(f"ngspice solved {len(volts)} of {len(inputs)} vectors")
+    return volts
 
 
 def run_batch(lines: Sequence[str], folder: Path) -> bytes:

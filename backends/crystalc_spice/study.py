@@ -16,7 +16,7 @@ from crystalc.interpret import interpret, values
 from crystalc.ir import Graph
 from crystalc_spice.build import Build
 from crystalc_spice.mos import Field, own
-from crystalc_spice.simulate import default_engine, solve_netlist
+from crystalc_spice.simulate import solve_netlist
 from crystalc_spice.transient import Settling, settling
 
 Array = NDArray[np.float64]
@@ -46,8 +46,9 @@ def study(build: Build, graph: Graph, samples: Array) -> Study:
     try:
         found = settling(build, chosen)
     except ToolError as error:
-        reason = error.args[0]
-        return Study({**known, "settling": None, "power": None}, (f"settle  {reason}",))
+        reason = str(error).splitlines()[0].removeprefix("error: ")
+        facts = {**known, "settling": None, "power": None, "reason": reason}
+        return Study(facts, (f"settle  not measured: {reason}",))
     curve = transfer(build, graph, samples)
     facts = {
         **known,
@@ -65,7 +66,7 @@ def _bumps(build: Build, graph: Graph, inputs: Array, known: dict[str, Any]) -> 
     outputs = [*build.facts["outputs"], "watts"]
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         saved = saving(build, "watts", Path(place))
-        volts = solve_netlist(saved, outputs, inputs, Path(place), default_engine(build.level))
+        volts = solve_netlist(saved, outputs, inputs, Path(place))
     found, watts = volts[:, :-1], float(volts[:, -1].mean())
     wanted = own(graph, Field(**build.facts["field"]), inputs)
     model = interpret(graph, inputs)
@@ -111,7 +112,7 @@ def transfer(build: Build, graph: Graph, samples: Array) -> dict[str, Array]:
     net, unit = next((n, u) for i, k, n, u in build.facts["kernels"] if (i, k) == (node, element))
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         saved = saving(build, net, Path(place))
-        volts = solve_netlist(saved, [net], line, Path(place), default_engine(build.level))
+        volts = solve_netlist(saved, [net], line, Path(place))
     ideal = values(graph, line)[node][:, element]
     return {"position": position, "measured": volts[:, 0] * unit, "ideal": np.asarray(ideal)}
 

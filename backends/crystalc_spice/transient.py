@@ -19,7 +19,7 @@ from crystalc_spice.build import Build
 from crystalc_spice.netlist import number
 from crystalc_spice.opamps import opamp, supply
 from crystalc_spice.raw import read_raw
-from crystalc_spice.simulate import default_engine, run_batch, solve_netlist
+from crystalc_spice.simulate import run_batch, solve_netlist
 
 Array = NDArray[np.float64]
 
@@ -86,9 +86,7 @@ def settling(build: Build, inputs: Array) -> Settling:
     """Steps from each of ``inputs`` [V, I] to the next. Raises ToolError: it does not settle."""
     outputs = build.facts["outputs"]
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
-        wanted = solve_netlist(
-            build.netlist.resolve(), outputs, inputs, Path(place), default_engine(build.level)
-        )
+        wanted = solve_netlist(build.netlist.resolve(), outputs, inputs, Path(place))
     hold = max(SHORTEST, CYCLES / opamp(build.facts["opamp"]).gbw)
     for _ in range(LONGER + 1):
         wave = waveform(build, inputs, hold)

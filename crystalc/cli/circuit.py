@@ -91,9 +91,11 @@ def scope(build: Path, kind: str) -> None:
 
     path = build / "waveforms.npz"
     try:
+        if json.loads((build / REPORT).read_text(encoding="utf-8"))["settling"] is None:
+            raise ValueError("the waveforms are of an earlier circuit")
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in file.files}
-    except Exception:  # for a damaged file NumPy raises half a dozen kinds
+    except Exception:  # for a damaged file NumPy and json raise half a dozen kinds
         hint = "crystalc MODEL --target spice --level macro measures them"
         raise refuse(f"{path}: no waveforms", hint=hint) from None
     settling_picture(found, build / f"settling.{kind}")
