@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from crystalc.diagnostics import CompileError
+from crystalc.driver import Options, compile_checkpoint, write
+from crystalc_spice.build import read_build
+from crystalc_spice.equations import Parts, solve
 from crystalc_spice.series import nearest, nearest_of
 from crystalc_spice.steering import FEEDBACK, LARGEST, fit
+from hw_tests.spice_models import NEEDS_NGSPICE
+from hw_tests.verilog_models import tiny_checkpoint
 
 COUNT, RAILS = 400, 20
 
@@ -70,6 +78,26 @@ def test_without_an_aim_the_feedback_stays() -> None:
     feedback, ohms = fit(gains, np.eye(2), None, "E96")
     assert feedback == FEEDBACK
     assert feedback / ohms == pytest.approx(gains, rel=0.012)
+
+
+def test_signals_beyond_numbers_are_refused() -> None:
+    rails = np.full((4, 2), 1e300)
+    with pytest.raises(CompileError, match="too far apart in size"):
+        fit(np.array([1.0, -1.0]), rails, np.zeros(4), "E96")
+
+
+@NEEDS_NGSPICE
+@pytest.mark.parametrize("series", ["E96", "exact"])
+def test_an_output_of_nothing_is_nothing(series: str, tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(bias=False)
+    checkpoint.tensors["field.values"][:, 1] = 0.0
+    options = Options("spice", backend={"level": "crossbar", "series": series})
+    made = compile_checkpoint(checkpoint, options)
+    write(made, tmp_path)
+    assert np.abs(made.backend.execute(tmp_path, made.samples[:3])[:, 1]).max() < 1e-9
+    facts = read_build(tmp_path)
+    nominal = Parts(facts.resistors, {})
+    assert not solve(facts.stages, made.samples, facts.facts["outputs"], nominal)[:, 1].any()
 
 
 def test_many_at_once_are_rounded_as_one() -> None:

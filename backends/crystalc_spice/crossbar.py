@@ -94,7 +94,8 @@ class Crossbar(Behavioral):
 
     def amplifier(self, out: str, gains: dict[str, float]) -> None:
         """An inverting summing amplifier with gains of either sign."""
-        self.exact[out] = np.sum([g * self.exact[net] for net, g in gains.items()], axis=0)
+        silent = np.zeros_like(self.exact["one"])
+        self.exact[out] = sum((g * self.exact[net] for net, g in gains.items()), silent)
         feedback, parts = self.fitted(gains, self.exact[out])
         rails = [(out, feedback)]
         for net, ohms in parts:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.diagnostics import refuse
 from crystalc_spice.series import decade, nearest_of
 
 Array = NDArray[np.float64]
@@ -36,7 +37,11 @@ def fit(gains: Array, rails: Array, wanted: Array | None, series: str) -> tuple[
     """
     order = np.argsort(-np.abs(gains), kind="stable")
     rails = rails[:, order]
-    power = rails.T @ rails
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = rails.T @ rails
+    if not np.isfinite(power).all():
+        text = "the model's values are too far apart in size to choose resistors by"
+        raise refuse(text, hint="--series exact, or --level behavioral")
     alone = power.diagonal()
     power = power + np.diag(DAMPING * alone + max(FLOOR * alone.mean(), 1e-12))
     aim, feedback = gains[order], np.array([FEEDBACK])
