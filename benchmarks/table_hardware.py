@@ -21,7 +21,8 @@ NETWORKS = {
 
 def parallel(result: Result) -> str:
     """LUTs of one network by crystalc and its peers."""
-    rows = sorted(result["rows"], key=lambda r: list(NETWORKS).index(r["network"]))
+    rows = [r for r in result["rows"] if r["yosys"] == "pyosys"]
+    rows.sort(key=lambda r: list(NETWORKS).index(r["network"]))
     body = [
         [
             NETWORKS[r["network"]],
