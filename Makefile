@@ -124,6 +124,7 @@ bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m benchmarks.language
 	@$(BIN)/python -m benchmarks.rtl_levers
 	@$(BIN)/python -m benchmarks.rtl
+	@$(BIN)/python -m benchmarks.analog_noise
 	@$(BIN)/python -m benchmarks.spice
 
 clean: ## delete build/ (keeps .venv/)
