@@ -43,9 +43,7 @@ class Function:
 
 
 class Meaning:
-    """``elements[i]``: the flat elements of node i. ``states``: first variable of each active
-    constant by node.
-    """
+    """``elements[i]``: the flat elements of node i; ``given``: those that are there already."""
 
     def __init__(self, graph: Graph, atoms: Atoms, resolve: Resolve) -> None:
         self.graph, self.atoms, self.resolve = graph, atoms, resolve
@@ -53,6 +51,7 @@ class Meaning:
         self.elements: dict[int, list[Poly]] = {}
         self.placed: Callable[[int], None] = lambda i: None
         self.indices: dict[int, Function] = {}
+        self.given: dict[int, list[Poly]] = {}
         self._users: dict[int, list[Node]] = {}
         for _, node in graph:
             for j in node.inputs:
@@ -61,7 +60,7 @@ class Meaning:
     def run(self) -> list[Poly]:
         """Every node in order; the elements of the output."""
         for i, node in self.graph:
-            self.elements[i] = RULES[node.op](self, i, node)
+            self.elements[i] = self.given.get(i) or RULES[node.op](self, i, node)
             self.placed(i)
             self._remember(i)
         return self.elements[self.graph.find(Op.OUTPUT)[0]]
@@ -194,9 +193,7 @@ class Meaning:
             moved = {m: w * factor >> shift for m, w in a.items() if m}
             return plus(moved, constant((a.get((), 0) * factor + half) >> shift))
         params, span = (shift, elem.low, elem.high, factor), self.close(a, span)
-        low, high = sorted(
-            min(max(v * factor + half >> shift, elem.low), elem.high) for v in span
-        )
+        low, high = sorted(min(max(v * factor + half >> shift, elem.low), elem.high) for v in span)
         if low < 0 or low == high or not self._only_index(i):
             return self.function("requant", i, k, (a,), (span,), params, (low, high))
         index = self.atoms.fresh(low, high)
