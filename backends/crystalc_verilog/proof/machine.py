@@ -7,8 +7,9 @@ is proved in each of these states, so all traffic is covered by induction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from crystalc_verilog.proof.gates import evaluate
 from crystalc_verilog.proof.rtl import Flat, Gate, Net
@@ -91,7 +92,8 @@ class Machine:
         """The nets of a port of the stream."""
         return self.names.get(name) or self.flat.ports[name]
 
-    def anywhere(self) -> State:
+    @cached_property
+    def anything(self) -> State:
         """A state of which nothing is known."""
         s = self.symbols
         flops = tuple(s.unknown(len(f.q)) for f in self.flat.flops)
@@ -100,6 +102,19 @@ class Machine:
             for m in (self.flat.memories[k] for k in self._memories)
         )
         return State(flops, memories)
+
+    def weakened(self, state: State) -> State:
+        """The same with each bit that depends on unknown ones unknown by itself: more states."""
+
+        def weak(word: Word, any_word: Word) -> Word:
+            if not any(map(self.symbols.unsure, word)):
+                return word
+            pairs = zip(word, any_word, strict=True)
+            return tuple(a if self.symbols.unsure(b) else b for b, a in pairs)
+
+        flops = tuple(map(weak, state.flops, self.anything.flops))
+        pairs = zip(state.memories, self.anything.memories, strict=True)
+        return State(flops, tuple(tuple(map(weak, m, a)) for m, a in pairs))
 
     def clock(
         self,
@@ -265,7 +280,7 @@ def follow(
             now = machine.again(now, 1, inputs[taken - 1], 1)
         held += _stalls(machine, now, nothing, clocks)
         outputs += [now.ends.out_data] * give
-        state, clocks = now.after, clocks + 1
+        state, clocks = machine.weakened(now.after), clocks + 1
         progress(clocks)
     if taken < len(inputs):
         raise Broken(f"{taken} numbers are taken, not {len(inputs)}")
@@ -274,14 +289,10 @@ def follow(
 
 def _after_reset(machine: Machine, data: Word) -> State:
     """What reset leaves of any state: known bits, and anything elsewhere."""
-    s, before = machine.symbols, machine.anywhere()
+    s, before = machine.symbols, machine.anything
     edges = s.unknown(1)[0], s.unknown(1)[0]
-    value = machine.wires(before, 1, edges[0], data, edges[1])
-    made = []
-    for word in machine.next(value):
-        free = s.unknown(len(word))
-        made.append(tuple(b if isinstance(b, int) else f for b, f in zip(word, free, strict=True)))
-    return State(tuple(made), before.memories)
+    after = machine.next(machine.wires(before, 1, edges[0], data, edges[1]))
+    return machine.weakened(State(after, before.memories))
 
 
 def _began(start: State, state: State) -> bool:
@@ -311,7 +322,8 @@ def _stalls(machine: Machine, now: Clock, nothing: Word, clocks: int) -> int:
         if not _waits(now.ends, in_valid, out_ready):
             if other.ends.in_ready != now.ends.in_ready:
                 raise Broken(f"clock {clocks}: in_ready depends on an end that is not used")
-            _same(other.after, now.after, f"clock {clocks}: an end that is not used is noticed")
+            why = f"clock {clocks}: an end that is not used is noticed"
+            _covers(machine, machine.weakened(now.after), other.after, why)
             continue
         found = 1
         if in_valid and other.ends.in_ready != 0:
@@ -319,17 +331,6 @@ def _stalls(machine: Machine, now: Clock, nothing: Word, clocks: int) -> int:
         if other.after != now.state:
             _later(machine, now, other.after, nothing, clocks)
     return found
-
-
-def _same(a: State, b: State, why: str) -> None:
-    """Raises Broken where two states differ, certainly so where known bits do."""
-    if a == b:
-        return
-    words = (*zip(a.flops, b.flops, strict=True), *zip(
-        (w for m in a.memories for w in m), (w for m in b.memories for w in m), strict=True
-    ))  # fmt: skip
-    pairs = [(p, q) for v, w in words for p, q in zip(v, w, strict=True)]
-    raise Broken(why, any(p != q and isinstance(p, int) and isinstance(q, int) for p, q in pairs))
 
 
 def _waits(ends: Ends, in_valid: int, out_ready: int) -> bool:
@@ -343,7 +344,25 @@ def _later(machine: Machine, now: Clock, waited: State, nothing: Word, clocks: i
     first = machine.clock(waited, 0, 1, data, 1)
     for in_valid, out_ready in ((1, 1), (0, 1), (1, 0), (0, 0)):
         then = machine.again(first, in_valid, data if in_valid else nothing, out_ready)
-        wanted = waited if _waits(now.ends, in_valid, out_ready) else now.after
-        _same(then.after, wanted, f"clock {clocks}: waiting changes what comes later")
         if not then.gives_as(now):
             raise Broken(f"clock {clocks}: a result that waits changes")
+        wanted = waited if _waits(now.ends, in_valid, out_ready) else now.after
+        why = f"clock {clocks}: waiting changes what comes later"
+        _covers(machine, machine.weakened(wanted), then.after, why)
+
+
+def _covers(machine: Machine, general: State, state: State, why: str) -> None:
+    """Is ``state`` as ``general``, but for bits that are unknown there? Raises Broken if not."""
+    if general == state:
+        return
+    anything = _words(machine.anything)
+    for p, q, free in zip(_words(general), _words(state), anything, strict=True):
+        for b, c, any_bit in zip(p, q, free, strict=True):
+            if b not in (c, any_bit):
+                raise Broken(why, certain=isinstance(b, int) and isinstance(c, int))
+
+
+def _words(state: State) -> Iterator[Word]:
+    yield from state.flops
+    for memory in state.memories:
+        yield from memory

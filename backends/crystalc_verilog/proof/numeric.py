@@ -20,11 +20,11 @@ def numeric(
         for a, w, p in zip(given, widths, "ABS", strict=False)
     ]
     made: Array = np.asarray(NUMERIC[kind](held, widths))
-    return made & ((1 << out) - 1)  # type: ignore[no-any-return]
+    return made & ((1 << out) - 1)
 
 
 def _signed(a: Array, width: int) -> Array:
-    return a - ((a >> (width - 1) & 1) << width)
+    return a - ((a >> (width - 1) & 1) << width)  # type: ignore[no-any-return]
 
 
 def _pmux(g: Sequence[Array], widths: Sequence[int]) -> Array:

@@ -48,6 +48,8 @@ class Symbols:
     polys: list[Poly] = field(default_factory=list)
     _ids: dict[Key, int] = field(default_factory=dict)
     _shape: list[tuple[int, int, int]] = field(default_factory=list)
+    free: set[int] = field(default_factory=set)
+    _unsure: dict[int, bool] = field(default_factory=dict)
     _parity: dict[int, Bit | None] = field(default_factory=dict)
     _read: dict[int, Word] = field(default_factory=dict)
     _opposite: dict[int, int] = field(default_factory=dict)
@@ -133,7 +135,22 @@ class Symbols:
 
     def unknown(self, width: int) -> Word:
         """Bits that may be anything."""
-        return self.word(self.fresh(0, (1 << width) - 1), width)
+        poly = self.fresh(0, (1 << width) - 1)
+        self.free |= variables(poly)
+        return self.word(poly, width)
+
+    def unsure(self, bit: Bit) -> bool:
+        """Does the bit depend on an unknown word?"""
+        if isinstance(bit, int):
+            return False
+        at = bit[0]
+        if at not in self._unsure:
+            base = {self.atoms.sources.get(v, (v, ()))[0] for v in variables(self.polys[at])}
+            words = [w for v in base & self.made.keys() for w in self.made[v].operands]
+            self._unsure[at] = not base.isdisjoint(self.free) or any(
+                self.unsure(b) for w in words for b in w
+            )
+        return self._unsure[at]
 
     def modulo(self, bits: Word) -> Poly:
         """A polynomial that is ``bits`` modulo 2**width."""
