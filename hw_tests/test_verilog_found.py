@@ -55,6 +55,17 @@ def divided_by_less_than_nothing() -> Graph:
     return finished(made, divided)
 
 
+def one_active_number_for_all() -> Graph:
+    """An active constant of one element beside several sums."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    rows = np.array([[3, -2], [1, 5], [-4, 2]])
+    weight = made.const(rows, FixedType(True, 4), HERE, None, "weight")
+    y = made.op(Op.MATMUL, (x, weight), typed(3, FixedType(True, 9)), HERE, transposed=True)
+    bias = made.const(np.array([24]), FixedType(True, 6), HERE, np.array([True]), "offset")
+    return finished(made, made.op(Op.SUB, (bias, y), typed(3, FixedType(True, 10)), HERE))
+
+
 def finished(made: Builder, last: int) -> Graph:
     made.op(Op.OUTPUT, (last,), made.nodes[last].type, HERE)
     return made.graph()
@@ -78,8 +89,9 @@ def every_input(graph: Graph) -> Array:
         (a_start_of_many_pieces(), "folded"),
         (divided_by_less_than_nothing(), "folded"),
         (divided_by_less_than_nothing(), "parallel"),
+        (one_active_number_for_all(), "folded"),
     ],
-    ids=["clipped", "pieces", "folded division", "parallel division"],
+    ids=["clipped", "pieces", "folded division", "parallel division", "one active number"],
 )
 def test_equals_the_oracle(graph: Graph, arch: str, tmp_path: Path) -> None:
     x = every_input(graph)
