@@ -65,6 +65,7 @@ class Followed:
 def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> Followed:
     """Follow one vector and find the graph in what it meets. Raises Broken, ToolError."""
     sys.setrecursionlimit(DEPTH)
+    _fit(build)
     flat = read(yosys, build.folder, build.top, folder)
     x = builds.samples(build.graph)
     wanted = builds.oracle(build.graph, x)
@@ -86,6 +87,14 @@ def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> F
         for k, (word, p) in enumerate(zip(way.outputs, outputs, strict=True))
     ]
     return Followed(build, symbols, way, finder.places, results, x, wanted)
+
+
+def _fit(build: Build) -> None:
+    """Raises Broken, uncertain, for what the argument does not cover."""
+    if build.graph.find(Op.ARGMAX):
+        raise Broken("the unit of --argmax runs on while the rest begins anew", certain=False)
+    if build.facts["state"]:
+        raise Broken("active neurons stand in memories that a bus writes", certain=False)
 
 
 def _inputs(build: Build, symbols: Symbols, x: NDArray[np.int64]) -> list[Poly]:
