@@ -103,10 +103,17 @@ fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40
 	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
 
 .PHONY: spice-sim
-spice-sim: setup $(MODEL) ## a crystal as a circuit in ngspice (MODEL, LEVEL=behavioral|crossbar, SERIES, COUNT)
-	@$(BIN)/crystalc $(MODEL) --target spice --level $(or $(LEVEL),behavioral) \
-		$(if $(SERIES),--series $(SERIES)) --count $(or $(COUNT),1000) -o build/spice
-	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice && $(BIN)/crystalc bom build/spice)
+LEVELS = $(or $(LEVEL),behavioral crossbar macro)
+OPTIONS_crossbar = $(if $(SERIES),--series $(SERIES))
+OPTIONS_macro = $(if $(OPAMP),--opamp $(OPAMP))
+OPTIONS_mos = --force mos
+spice-sim: setup $(MODEL) ## circuits in ngspice, one table (MODEL, LEVEL=behavioral|crossbar|macro|mos, OPAMP, SERIES, VECTORS)
+	@failed=0; $(foreach level,$(LEVELS),$(BIN)/crystalc $(MODEL) --target spice --level $(level) \
+		$(OPTIONS_$(level)) $(addprefix --count ,$(or $(VECTORS),$(COUNT))) \
+		-o build/spice/$(level) || failed=$$?;) \
+	$(BIN)/crystalc levels $(addprefix build/spice/,$(LEVELS)); exit $$failed
+	@$(if $(filter crossbar macro,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice/$(LEVEL))
+	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc bom build/spice/crossbar)
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"
@@ -117,6 +124,7 @@ bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m benchmarks.language
 	@$(BIN)/python -m benchmarks.rtl_levers
 	@$(BIN)/python -m benchmarks.rtl
+	@$(BIN)/python -m benchmarks.spice
 
 clean: ## delete build/ (keeps .venv/)
 	@rm -rf build

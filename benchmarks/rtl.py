@@ -44,8 +44,10 @@ ONE_STAGE = "1000"
 
 Row = dict[str, Any]
 
-EVERY = {**NETWORKS, "levers": lambda data: levers(data, 0, (4,))[0]}
-"""``levers``: the crystal of ``benchmarks.rtl_levers``, in integers of four bits."""
+EVERY = {**NETWORKS, "levers": lambda data: levers(data, 0, 24, 4)}
+"""``levers``: the smallest crystal of ``benchmarks.rtl_levers``, of 24 points and four bits.
+It is compared with a peer's ``crystal``, which does the same for the user.
+"""
 
 
 def fingerprint(graph: Graph) -> str:
@@ -188,7 +190,7 @@ def main() -> None:
     data = digits()
     for name in a.networks:
         graph = check(EVERY[name](data))
-        for tool in a.tools:
+        for tool in (t for t in a.tools if name != "levers" or t == "crystalc"):
             row = measure(name, tool, graph, data, a)
             if row:
                 store(a.output, row)

@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from crystalc_verilog.devices import UNVERIFIED
 from crystalc_verilog.engine import engine
 from crystalc_verilog.simulate import from_hex, to_hex
 
@@ -97,6 +98,7 @@ def count(top: str, sources: Sequence[Path], folder: Path, prefer: str) -> dict[
     files = " ".join(str(s.resolve()) for s in sources)
     start = time.perf_counter()
     script = [
+        UNVERIFIED,
         f"read_verilog -sv -defer {files}",
         SYNTH.format(top=top),
         "tee -o stat.json stat -json",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.table_hardware import levers, parallel
 from benchmarks.table_models import language, runtime
 from benchmarks.table_text import markdown, times
 
@@ -130,6 +131,12 @@ SECTIONS = (
         lambda: language(read("language")),
     ),
     ("Language models: speed", "python -m benchmarks.runtime", lambda: runtime(read("runtime"))),
+    ("Hardware: the same integers", "python -m benchmarks.rtl", lambda: parallel(read("rtl"))),
+    (
+        "Hardware: the same accuracy",
+        "python -m benchmarks.rtl_levers",
+        lambda: levers(read("rtl_levers")),
+    ),
 )
 
 

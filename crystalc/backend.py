@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath
@@ -85,6 +85,35 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class Tunable(Backend, Protocol):
+    """A backend whose artefact depends on how large the values are that a model meets."""
+
+    def tuned(self, samples: NDArray[Any]) -> Backend:
+        """The same backend for inputs like ``samples`` [n, I]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Study:
+    """What was measured of an artefact: ``facts`` for a report (JSON types), ``lines`` for people,
+    ``files`` by relative path.
+    """
+
+    facts: Mapping[str, Any]
+    lines: tuple[str, ...] = ()
+    files: Mapping[PurePosixPath, str | bytes] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Studied(Backend, Protocol):
+    """A backend that measures more of an artefact than its outputs."""
+
+    def study(self, build: Path, graph: Graph, inputs: NDArray[Any]) -> Study:
+        """Of the artefact in ``build``, made of ``graph``. Raises ToolError."""
+        ...
+
+
+@runtime_checkable
 class LanguageBackend(Backend, Protocol):
     """A backend that takes language models too, as the bytes of a ``.crystal`` container."""
 
@@ -152,7 +181,7 @@ def _is_backend(backend: object) -> bool:
 def create(name: str, options: Mapping[str, str]) -> Backend:
     """The backend with its options set from text. Raises CompileError for an unknown option."""
     backend = load(name)
-    known = {f.name: f for f in fields(backend)}
+    known = {f.name: f for f in fields(backend) if f.init}
     bad = [_unknown_option(name, key, list(known)) for key in options if key not in known]
     if bad:
         raise CompileError(*bad)

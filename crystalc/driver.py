@@ -20,6 +20,7 @@ from crystalc.backend import (
     Electrical,
     Exact,
     Files,
+    Tunable,
     Within,
     create,
     illegal,
@@ -136,6 +137,8 @@ def compile_checkpoint(
     backend = create(options.target, options.backend)
     reference = check(lower(checkpoint))
     samples = samples_of(checkpoint)
+    if isinstance(backend, Tunable):
+        backend = backend.tuned(samples)
     if options.argmax:
         reference = check(_with_argmax(reference))
     for observe in observers:
@@ -193,8 +196,9 @@ def _names(shaped: Graph, neurons: Neurons) -> str:
 
 
 def write(compiled: Compiled, out: Path) -> None:
-    """Write the artefact's files below ``out``; the report of an earlier one goes."""
-    (out / REPORT).unlink(missing_ok=True)
+    """Write the artefact's files below ``out``; the reports of an earlier one go."""
+    for name in (REPORT, f"{compiled.options.target}_{REPORT}"):
+        (out / name).unlink(missing_ok=True)
     write_tree(out, compiled.files)
 
 
@@ -271,7 +275,7 @@ def report(
             "dropped": [vars(d) for d in compiled.neurons.dropped],
         },
         "files": {str(k): _size(v) for k, v in compiled.files.items()},
-        "tools": _tool_versions(compiled.backend),
+        "tools": tool_versions(compiled.backend),
     }
 
 
@@ -289,7 +293,8 @@ def _size(content: str | bytes) -> int:
     return len(content.encode() if isinstance(content, str) else content)
 
 
-def _tool_versions(backend: Backend) -> dict[str, str]:
+def tool_versions(backend: Backend) -> dict[str, str]:
+    """Of the programs that ``backend`` runs, by name."""
     found = (tools.first(names) for names in backend.capabilities.tools)
     return {tool.name: tool.version for tool in found if tool.path}
 

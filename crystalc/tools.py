@@ -1,12 +1,18 @@
-"""Programs outside Python: are they there, which version, how to get them."""
+"""Programs outside Python: are they there, which version, how to get them, how to run them."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from crystalc.diagnostics import ToolError
 
 TIMEOUT = 20.0
+"""Seconds for a program to say its version."""
 
 PACKAGES = {
     "cc": "build-essential",
@@ -23,6 +29,9 @@ PACKAGES = {
     "yosys": "yosys",
 }
 """Debian package of each program."""
+
+VERSION_FLAGS = {"iverilog": "-V", "vvp": "-V"}
+"""Of the programs that do not know --version."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,69 @@ def first(names: tuple[str, ...]) -> Tool:
     return next((t for t in map(find, names) if t.path), Tool(names[0]))
 
 
-def _version(path: str) -> str:
-    """First line that ``path --version`` prints."""
+def run(
+    command: Sequence[str],
+    where: Path,
+    stdin: bytes = b"",
+    *,
+    timeout: float,
+    name: str = "",
+    hint: str = "",
+    env: Mapping[str, str] | None = None,
+) -> bytes:
+    """stdout of ``command`` run in ``where``. Raises ToolError, with what it said, when it fails.
+
+    ``timeout`` in seconds; ``name`` and ``hint`` are for the message.
+    """
+    name = name or Path(command[0]).name
+    done = launch(command, where, stdin, timeout=timeout, name=name, hint=hint, env=env)
+    if done.returncode:
+        raise ToolError(f"{name} failed with code {done.returncode}", details=said(done))
+    return done.stdout
+
+
+def launch(
+    command: Sequence[str],
+    where: Path,
+    stdin: bytes = b"",
+    *,
+    timeout: float,
+    name: str = "",
+    hint: str = "",
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """As ``run``, for callers that know what an exit code means."""
+    name = name or Path(command[0]).name
     try:
-        done = subprocess.run(
-            [path, "--version"],
+        return subprocess.run(
+            command,
+            cwd=where,
+            input=stdin,
             capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            stdin=subprocess.DEVNULL,
+            timeout=timeout,
             check=False,
+            env=env,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{name} took longer than {timeout:.0f} s") from None
+    except OSError as error:
+        raise ToolError(f"{name} does not start: {error.strerror}", hint) from error
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Everything a program printed, its errors first."""
+    parts = (text.decode(errors="replace").strip() for text in (done.stderr, done.stdout))
+    return "\n".join(p for p in parts if p)
+
+
+def _version(path: str) -> str:
+    """The first line with a number of what ``path`` says to a question for its version."""
+    flag = VERSION_FLAGS.get(Path(path).name, "--version")
+    try:
+        done = launch([path, flag], Path(), timeout=TIMEOUT)
+    except ToolError:
         return "unknown"
-    return next(iter((done.stdout or done.stderr).splitlines()), "unknown").strip()
+    if done.returncode:
+        return "unknown"
+    lines = (line.strip(" *") for line in said(done).splitlines())
+    return next((line for line in lines if re.search(r"\d", line)), "unknown")

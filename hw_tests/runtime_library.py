@@ -47,6 +47,7 @@ def runtime() -> Any:
     found.crystal_encode.restype = ctypes.c_int64
     found.crystal_decode.restype = ctypes.c_size_t
     found.crystal_layer.restype = ctypes.c_char_p
+    found.crystal_token.restype = ctypes.c_void_p
     found.crystal_verdict.restype = ctypes.c_char_p
     return found
 

@@ -20,6 +20,16 @@ from crystalc_spice.ngspice import library
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from random_graphs import random_checkpoint
+from support import as_document, tiny_checkpoint, write_pt
+
+__all__ = [
+    "NEEDS_NGSPICE",
+    "as_document",
+    "build",
+    "random_float_graph",
+    "tiny_checkpoint",
+    "write_pt",
+]
 
 NEEDS_NGSPICE = pytest.mark.skipif(library() is None, reason="libngspice is not installed")
 

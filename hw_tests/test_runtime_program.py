@@ -20,7 +20,14 @@ from crystalc.container import write
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc_c.build import run
-from crystalc_c.runtime import PROGRAM_FLAGS, folder, language_files, program, sources
+from crystalc_c.runtime import (
+    PROGRAM_FLAGS,
+    folder,
+    language_files,
+    program,
+    sources,
+    tokens_a_second,
+)
 from tests.language_models import random_model, tiny_config, torch_logits
 
 MOST_BYTES = 64 * 1024
@@ -99,6 +106,16 @@ def test_perplexity_is_that_of_the_windows(model: Path, tmp_path: Path) -> None:
 def test_bench_prints_a_time(model: Path) -> None:
     words = say(model, "--bench", "--layer", "scalar").stdout.decode().split()
     assert words[:2] == ["layer", "scalar,"] and float(words[words.index("best") + 1]) > 0
+
+
+def test_speed_is_read_off_the_bench(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    speed = tokens_a_second(model.read_bytes())
+    assert speed is not None and speed > 100
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert tokens_a_second(model.read_bytes()) is None
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_frozen_and_active_part(tmp_path: Path) -> None:
     assert parts[0][1] > parts[1][1]
 
 
+def test_the_active_part_of_a_folded_design_is_what_writes(tmp_path: Path) -> None:
+    """Even where every neuron is active."""
+    emit(tmp_path, FOLDED, 0.0)
+    done = run_synthesis(tmp_path, device("ice40"), engine("pyosys"), tmp_path / "synth")
+    assert done.active is not None
+    assert done.active.resources["LUT"] > 0 and done.active.resources["FF"] > 0
+
+
 def test_a_budget_counts_and_belongs_to_one_yosys(tmp_path: Path) -> None:
     emit(tmp_path, FOLDED)
     use = engine("pyosys")

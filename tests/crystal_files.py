@@ -344,6 +344,18 @@ def old_with(at: int, raw: bytes, mode: Mode = "f32") -> bytes:
 
 
 NAN = struct.pack("<f", float("nan"))
+GGUF = {
+    "zero_dim_divides": "09-gguf-zero-dim",  # llama.cpp 24263
+    "product_overflows": "20-gguf-product-overflow",  # llama.cpp 18674
+    "unbounded_string": "09-gguf-unbounded-string",  # llama.cpp 19003
+    "element_type_indexes_a_table": "18-gguf-element-type",  # llama.cpp 26690
+    "count_beyond_array": "20-gguf-count-beyond-array",  # llama.cpp 25821
+    "padding_wraps": "12-gguf-pad-wrap",  # llama.cpp 26318
+    "file_of_37_bytes_aborts": "01-gguf-37-bytes",  # llama.cpp 24884
+    "token_text_is_an_index": "27-gguf-negative-id",  # lmstudio-bug-tracker 2289
+}
+"""Bugs that loaders of GGUF had, as the same mistake in this format."""
+
 OLD_CORPUS: dict[str, Callable[[], bytes]] = {
     "00-fine": old_file,
     "00-int8": lambda: old_file("int8"),

@@ -137,6 +137,12 @@ def test_verify_knows_another_checkpoint(cli: Cli, tmp_path: Path) -> None:
     assert "FAILED: the file names another checkpoint, abababababab" in out
 
 
+def test_verify_refuses_what_nothing_runs(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "old.crystal").write_bytes(bytes(old_bytes()))
+    code, _, err = cli("verify", "old.crystal", "--against", "lm.safetensors")
+    assert (code, err.splitlines()[0]) == (2, "error: old.crystal: version 2, which nothing runs")
+
+
 def test_inspect_lists_sections(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "lm.crystal").write_bytes(write(model(), "q8q4"))
     code, out, _ = cli("inspect", "lm.crystal")
@@ -185,18 +191,24 @@ def test_upgrade_refuses_tokens_that_do_not_fit(cli: Cli, tmp_path: Path) -> Non
     assert (code, err) == (2, "error: vocabulary: 23 tokens for a model of 6\n")
 
 
-def test_quantize_study(cli: Cli) -> None:
+def test_quantize_study(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crystalc_c.runtime.tokens_a_second", lambda data: len(data) * 10.0)
     code, out, err = cli("quantize-study", "lm.safetensors", "--text", "text", *CHEAP)
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines()[3:]]
     assert [row[0] for row in rows] == list(MODES)
     sizes = {row[0]: int(row[1].replace(",", "")) for row in rows}
     assert sizes["q8q4"] < sizes["q8"] < sizes["int16"] < sizes["f32"]
+    assert [row[-1] for row in rows] == [f"{10 * size:,}" for size in sizes.values()]
     _, out, _ = cli("quantize-study", "lm.safetensors", "--prune-vocab", "text", "--json", *CHEAP)
     facts = [json.loads(line) for line in out.splitlines()]
     assert [f["weights"] for f in facts] == list(MODES)
     assert facts[0]["kl"] < 1e-12 < facts[5]["kl"] < facts[6]["kl"]
     assert facts[0]["bytes"] < sizes["f32"]
+    assert facts[0]["tokens_per_second"] == 10.0 * facts[0]["bytes"]
+    monkeypatch.setattr("crystalc_c.runtime.tokens_a_second", lambda _: None)
+    _, out, _ = cli("quantize-study", "lm.safetensors", "--text", "text", *CHEAP)
+    assert {line.split()[-1] for line in out.splitlines()[3:]} == {"-"}
 
 
 MISUSED = {

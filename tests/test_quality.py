@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crystalc.container.quality import BUDGETS, Budget, measure, require_quality
+from crystalc.container.quality import BUDGETS, Budget, Quality, measure, require_quality
 from crystalc.diagnostics import CompileError
 from crystalc.language import LanguageModel
 from tests.language_models import random_model, tiny_config, torch_logits
@@ -59,9 +59,16 @@ def test_text_that_cannot_be_measured(ids: list[int], message: str) -> None:
 def test_past_the_budget_is_refused() -> None:
     q = measure(logits, A, B, IDS)
     require_quality(q, Budget(abs(q.perplexity_change), q.kl, q.top1), "q8")
-    for budget in (Budget(0, 9, 0), Budget(9e9, q.kl / 2, 0), Budget(9e9, 9, q.top1 + 0.01)):
+    for budget in (Budget(0, 9, 0), Budget(9e9, q.kl / 2, 0), Budget(9e9, 9, 1.0)):
         with pytest.raises(CompileError, match="weights q8 cost too much: "):
             require_quality(q, budget, "q8")
+
+
+def test_decisions_are_counted_and_counts_vary() -> None:
+    """Two standard errors below the limit: 0.14 points of 10,000 predictions, 1.4 of 100."""
+    budget = Budget(1.0, 1.0, 0.995)
+    for positions, top1, fine in ((10000, 0.9937, 1), (10000, 0.9935, 0), (100, 0.9935, 1)):
+        assert bool(budget.excess(Quality(positions, 1.0, 1.0, 0.0, top1, 0.0))) != fine
 
 
 def test_a_figure_that_is_no_number_is_past_every_budget() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc import tools
 from crystalc.diagnostics import ToolError
 from crystalc_c.numbers import dtype
 
@@ -62,18 +62,8 @@ def run_harness(
 
 
 def run(command: Sequence[str], where: Path, stdin: bytes = b"") -> bytes:
-    """stdout of ``command`` run in ``where``. Raises ToolError with what it wrote to stderr."""
-    try:
-        done = subprocess.run(command, cwd=where, input=stdin, capture_output=True, timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{command[0]} took longer than {TIMEOUT:.0f} s") from None
-    except OSError as error:
-        raise ToolError(f"{command[0]} does not start: {error.strerror}") from error
-    if done.returncode:
-        text = done.stderr.decode(errors="replace").strip()
-        name = Path(command[0]).name
-        raise ToolError(f"{name} failed with code {done.returncode}", details=text)
-    return done.stdout
+    """stdout of ``command`` run in ``where``. Raises ToolError with what it said."""
+    return tools.run(command, where, stdin, timeout=TIMEOUT)
 
 
 def execute(

@@ -34,6 +34,7 @@ LIBRARY_FLAGS = ("-std=c99", "-O2", "-shared", "-fPIC")
 NAMES = "crystal_names.h"
 MAIN = "main.c"
 SHARED = re.compile(rb"\bcrystal_[a-z0-9_]+\b")
+SPEED = re.compile(rb"\((\d+) a second\)")
 IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -94,6 +95,25 @@ def talk(model: Path, prompt: str, options: Sequence[str]) -> int:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
         raise ToolError(f"{command[0]} does not start: {error.strerror}") from error
+
+
+def tokens_a_second(container: bytes) -> float | None:
+    """Speed of greedy text, by the program's own clock; None where there is no C compiler.
+
+    Raises ToolError where the program fails.
+    """
+    try:
+        runtime = cached_program()
+    except ToolError:
+        return None
+    with tempfile.TemporaryDirectory(prefix="crystalc-") as folder:
+        model = Path(folder) / "model.crystal"
+        model.write_bytes(container)
+        said = run([str(runtime), str(model), "--bench"], Path(folder))
+    found = SPEED.search(said)
+    if found is None:
+        raise ToolError(f"{runtime.name} --bench does not say how fast it is")
+    return float(found[1])
 
 
 def language_files(

@@ -80,7 +80,7 @@ class CrystalBackend:
         }
         said = {f"weights_{key}": value for key, value in facts.items()}
         told = replace(model, metadata={**model.metadata, **said})
-        return replace(made, content=write(told, mode, panels=panels))
+        return replace(made, content=write(told, mode, panels=panels, moments=made.moments))
 
     def emit(self, graph: Graph, header: str) -> Files:
         """Never called: this target takes models, not graphs."""

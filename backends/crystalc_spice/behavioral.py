@@ -63,7 +63,7 @@ class Behavioral:
         self.netlist.source("one", 1.0)
         for i, node in self.graph:
             if node.op is not Op.CONST:
-                self.values[i] = RULES[node.op](self, i, node)
+                self.values[i] = getattr(self, RULES[node.op])(i, node)
         return self.netlist
 
     @property
@@ -116,10 +116,15 @@ class Behavioral:
         return self.values[node.inputs[0]]
 
     def matmul(self, i: int, node: Node) -> list[Sum]:
-        x, weights = self.nets(node.inputs[0]), self.constant(node.inputs[1])
+        weights = self.constant(node.inputs[1])
         assert weights is not None
         rows = weights if node.attrs.get("transposed") else weights.T
-        return [_weighted(x, row) for row in rows.tolist()]
+        return self.weighted(node.inputs[0], rows.tolist())
+
+    def weighted(self, i: int, rows: Sequence[Sequence[float]]) -> list[Sum]:
+        """Value ``i``, as nets, times each row of gains; a net may come twice."""
+        self.nets(i)
+        return [_weighted(self.values[i], row) for row in rows]
 
     def distance(self, i: int, node: Node) -> list[Sum]:
         points = self.constant(node.inputs[1])
@@ -128,31 +133,28 @@ class Behavioral:
             scale = self.constant(node.inputs[2])
             assert scale is not None
             points = points * scale[:, None]
-        x = self.nets(node.inputs[0])
         if node.attrs["metric"] == "l1":
+            x = self.nets(node.inputs[0])
             return [
                 self.made(
                     f"n{i}_{n}", (f"abs(v({s})-({number(v)}))" for s, v in zip(x, p, strict=True))
                 )
                 for n, p in enumerate(points.tolist())
             ]
-        square = Sum({self.square(node.inputs[0]): 1.0})
-        return [
-            square.plus(_weighted(x, [-2.0 * v for v in p])).plus(
-                Sum({}, math.fsum(v * v for v in p))
-            )
-            for p in points.tolist()
-        ]
+        square = self.square(node.inputs[0])
+        products = self.weighted(node.inputs[0], (-2.0 * points).tolist())
+        norms = (math.fsum(v * v for v in p) for p in points.tolist())
+        return [square.plus(dot).plus(Sum({}, n)) for dot, n in zip(products, norms, strict=True)]
 
-    def square(self, x: int) -> str:
-        """The net of |x|^2, made once."""
+    def square(self, x: int) -> Sum:
+        """|x|^2, a net made once."""
         if x not in self.squares:
             terms = (f"v({net})*v({net})" for net in self.nets(x))
             self.squares[x] = next(iter(self.made(f"q{x}", terms).gains))
-        return self.squares[x]
+        return Sum({self.squares[x]: 1.0})
 
     def sumsq(self, i: int, node: Node) -> list[Sum]:
-        return [Sum({self.square(node.inputs[0]): 1.0})]
+        return [self.square(node.inputs[0])]
 
     def sum(self, i: int, node: Node) -> list[Sum]:
         """ADD and SUB."""
@@ -205,11 +207,12 @@ class Behavioral:
         return [self.made(f"n{i}_{k}", [share]) for k, share in enumerate(shares)]
 
 
-def _weighted(nets: Sequence[str], gains: Sequence[float]) -> Sum:
-    """sum gain_k * net_k; a net may come twice."""
+def _weighted(terms: Sequence[Sum], gains: Sequence[float]) -> Sum:
+    """sum gain_k * term_k, none of which has a constant."""
     total: dict[str, float] = {}
-    for net, gain in zip(nets, gains, strict=True):
-        total[net] = total.get(net, 0.0) + gain
+    for term, gain in zip(terms, gains, strict=True):
+        for net, unit in term.gains.items():
+            total[net] = total.get(net, 0.0) + unit * gain
     return Sum(total)
 
 
@@ -224,16 +227,17 @@ FUNCTIONS: Mapping[Op, Callable[[str], str]] = {
     Op.RELU: lambda x: f"max({x},0)",
     Op.GELU: _gelu,
 }
-RULES: Mapping[Op, Callable[[Behavioral, int, Node], list[Sum]]] = {
-    Op.INPUT: Behavioral.input,
-    Op.OUTPUT: Behavioral.output,
-    Op.MATMUL: Behavioral.matmul,
-    Op.DISTANCE: Behavioral.distance,
-    Op.SUMSQ: Behavioral.sumsq,
-    Op.ADD: Behavioral.sum,
-    Op.SUB: Behavioral.sum,
-    Op.MUL: Behavioral.product,
-    Op.DIV: Behavioral.product,
-    Op.SOFTMAX: Behavioral.softmax,
-    **dict.fromkeys(FUNCTIONS, Behavioral.function),
+RULES: Mapping[Op, str] = {
+    Op.INPUT: "input",
+    Op.OUTPUT: "output",
+    Op.MATMUL: "matmul",
+    Op.DISTANCE: "distance",
+    Op.SUMSQ: "sumsq",
+    Op.ADD: "sum",
+    Op.SUB: "sum",
+    Op.MUL: "product",
+    Op.DIV: "product",
+    Op.SOFTMAX: "softmax",
+    **dict.fromkeys(FUNCTIONS, "function"),
 }
+"""Methods of Behavioral, by name: levels below replace them."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from crystalc_spice.crossbar import Amplifier, Crossbar, Source
+from crystalc_spice.cells import Amplifier, Source, as_data
+from crystalc_spice.crossbar import Crossbar
 
 
 def bill(circuit: Crossbar) -> dict[str, Any]:
@@ -19,12 +20,7 @@ def bill(circuit: Crossbar) -> dict[str, Any]:
             "resistor_values": len(values),
             "amplifiers": len(amplifiers),
             "function_blocks": sum(isinstance(s, Source) for s in circuit.stages),
+            "transistors": circuit.netlist.counts().get("q", 0),
         },
-        "stages": [_stage(stage) for stage in circuit.stages],
+        "stages": [as_data(stage) for stage in circuit.stages],
     }
-
-
-def _stage(stage: Amplifier | Source) -> dict[str, Any]:
-    if isinstance(stage, Source):
-        return {"out": stage.out, "expressions": stage.expressions}
-    return {"out": stage.out, "offset": stage.offset, "resistors": stage.resistors}

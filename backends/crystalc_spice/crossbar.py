@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from crystalc_spice.behavioral import Behavioral, Sum
+from crystalc_spice.cells import Amplifier, Source, Stage
 from crystalc_spice.netlist import number
 from crystalc_spice.series import nearest
 
@@ -27,26 +28,6 @@ OPEN_LOOP = 1e6
 
 TRIMMED = 300.15
 """Kelvin at which a kernel is trimmed."""
-
-
-@dataclass(frozen=True)
-class Amplifier:
-    """``resistors``: (name, rail, ohms); the first is the feedback from ``out`` itself."""
-
-    out: str
-    offset: str
-    resistors: tuple[tuple[str, str, float], ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A behavioral source: ``out`` is the sum of the expressions."""
-
-    out: str
-    expressions: tuple[str, ...]
-
-
-Stage = Amplifier | Source
 
 
 def _warmed(expression: str) -> str:
@@ -91,7 +72,7 @@ class Crossbar(Behavioral):
         )
         self.netlist.source(plus, 0.0)
         self.netlist.element("e", out, "0", plus, ground, number(OPEN_LOOP))
-        self.stages.append(Amplifier(out, f"v{plus}", resistors))
+        self.stages.append(Amplifier(out, f"v{plus}", resistors, OPEN_LOOP))
 
     def fitted(self, gains: dict[str, float]) -> Iterator[tuple[str, float]]:
         """(net, ohms) of parts that exist, so chosen that their errors cancel.

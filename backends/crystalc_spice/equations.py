@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from crystalc_spice.crossbar import OPEN_LOOP
+from crystalc_spice.cell_equations import CELLS, NOMINAL, Array, Parts, Stage, Volts
 
-Array = NDArray[np.float64]
-NOMINAL = 27.0
-"""Degrees Celsius that a kernel is trimmed for."""
+__all__ = ["NOMINAL", "Parts", "solve"]
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "exp": np.exp,
@@ -32,42 +28,18 @@ OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What was drawn for one trial. ``ohms`` by name of a resistor, ``offsets`` in volts by name
-    of a source; ``degrees`` Celsius.
-    """
-
-    ohms: Mapping[str, float]
-    offsets: Mapping[str, float]
-    degrees: float = NOMINAL
-
-
-def solve(
-    stages: Sequence[Mapping[str, Any]], inputs: Array, outputs: Sequence[str], parts: Parts
-) -> Array:
+def solve(stages: Sequence[Stage], inputs: Array, outputs: Sequence[str], parts: Parts) -> Array:
     """Voltages [batch, O] of ``outputs`` for inputs [batch, I]."""
     volts: dict[str, Array] = {f"x{d}": column for d, column in enumerate(inputs.T)}
     volts["one"] = np.ones(len(inputs))
+    volts["0"] = np.zeros(len(inputs))
     with np.errstate(over="ignore", under="ignore"):
         for stage in stages:
-            solved = _amplifier if "resistors" in stage else _source
-            volts[stage["out"]] = solved(stage, volts, parts)
+            volts[stage["out"]] = SOLVED[stage["kind"]](stage, volts, parts)
     return np.stack([volts[net] for net in outputs], axis=1)
 
 
-def _amplifier(stage: Mapping[str, Any], volts: Mapping[str, Array], parts: Parts) -> Array:
-    """Kirchhoff at the virtual ground, with a finite open-loop gain."""
-    feedback, *rails = stage["resistors"]
-    siemens = np.array([1.0 / parts.ohms[name] for name, *_ in rails])
-    back = 1.0 / parts.ohms[feedback[0]]
-    current = siemens @ np.stack([volts[rail] for _, rail, _ in rails])
-    total = siemens.sum() + back
-    offset = parts.offsets.get(stage["offset"], 0.0)
-    return np.asarray((offset * total - current) * OPEN_LOOP / (total + OPEN_LOOP * back))
-
-
-def _source(stage: Mapping[str, Any], volts: Mapping[str, Array], parts: Parts) -> Array:
+def _source(stage: Stage, volts: Volts, parts: Parts) -> Array:
     terms = (_evaluate(_parsed(text), volts, parts) for text in stage["expressions"])
     return np.asarray(sum(terms))
 
@@ -77,7 +49,7 @@ def _parsed(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
 
 
-def _evaluate(node: ast.expr, volts: Mapping[str, Array], parts: Parts) -> Any:
+def _evaluate(node: ast.expr, volts: Volts, parts: Parts) -> Any:
     """Numbers, the four operations, voltages and FUNCTIONS; nothing else is an expression."""
     match node:
         case ast.Constant(value=float() | int() as value):
@@ -94,3 +66,6 @@ def _evaluate(node: ast.expr, volts: Mapping[str, Array], parts: Parts) -> Any:
         case ast.Call(func=ast.Name(id=name), args=args) if name in FUNCTIONS:
             return FUNCTIONS[name](*(_evaluate(a, volts, parts) for a in args))
     raise ValueError(f"no expression of a circuit: {ast.unparse(node)}")
+
+
+SOLVED: Mapping[str, Callable[[Stage, Volts, Parts], Array]] = {**CELLS, "source": _source}

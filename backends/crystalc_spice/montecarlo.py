@@ -17,6 +17,9 @@ from crystalc_spice.simulate import solve_netlist
 
 Array = NDArray[np.float64]
 
+LEVELS = ("crossbar", "macro")
+"""Levels that are made of parts whose values spread."""
+
 CHECKED_VECTORS = 20
 """Of a trial that ngspice repeats."""
 
@@ -74,7 +77,7 @@ def tolerances(
 
     Raises ToolError where ngspice fails.
     """
-    stages, outputs = build.facts["stages"], build.facts["outputs"]
+    stages, outputs = build.stages, build.facts["outputs"]
     nominal = solve(stages, inputs, outputs, Parts(build.resistors, {}))
     agreement: dict[float, Array] = {}
     accuracy: dict[float, Array] = {}

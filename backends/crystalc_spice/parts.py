@@ -52,7 +52,7 @@ def kicad(build: Build) -> str:
 
 def _components(build: Build) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Reference, value and the net at each pin; an amplifier's pins are +, - and output."""
-    amplifiers = (stage for stage in build.facts["stages"] if "resistors" in stage)
+    amplifiers = (stage for stage in build.stages if "resistors" in stage)
     for k, stage in enumerate(amplifiers, start=1):
         ground = f"{stage['out']}_m"
         yield f"U{k}", "OPAMP", ("GND", ground, stage["out"])

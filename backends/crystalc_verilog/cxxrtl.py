@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc import tools
 from crystalc.diagnostics import ToolError
 from crystalc.render import render
 from crystalc.tools import first
@@ -115,10 +115,7 @@ def _headers() -> Path:
 
 
 def _run(command: Sequence[str], where: Path, data: bytes = b"") -> bytes:
-    try:
-        done = subprocess.run(command, cwd=where, input=data, capture_output=True, timeout=TIMEOUT)
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{command[0]} took longer than {TIMEOUT:.0f} s") from None
+    done = tools.launch(command, where, data, timeout=TIMEOUT)
     if done.returncode:
         why = SAYS.get(done.returncode, f"code {done.returncode}")
         details = done.stderr.decode(errors="replace")

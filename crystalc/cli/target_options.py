@@ -100,7 +100,7 @@ def _options(target: str | None) -> list[click.Option]:
             callback=_keep,
         )
         for f in known
-        if f.name not in OWN
+        if f.init and f.name not in OWN
     ]
 
 

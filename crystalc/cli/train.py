@@ -47,24 +47,27 @@ def train_crystal(
     It is born small, grows where the error is and freezes where it is calm. Ctrl-C saves the
     state; the same command with --resume goes on from there.
     """
+    from functools import partial
+
     import torch
 
     from crystalc.training import state
+    from crystalc.training.bar import Bar
     from crystalc.training.checkpoint import check_target
     from crystalc.training.data import load
     from crystalc.training.grid import on_grid
     from crystalc.training.loop import fit
     from crystalc.training.recipes import recipe_for
-    from crystalc.training.report import Bar, accuracy, finish
+    from crystalc.training.report import accuracy, finish, show_epoch
 
     check_target(output)
     usual = recipe_for(dataset, *(options[k] for k in ("kernel", "metric", "projection")))
     recipe = usual.with_options(options)
     samples = load(dataset, data, recipe.seed, pool)
     torch.set_num_threads(1)  # layers this small are faster on one thread, and repeatable
-    with stop_on_interrupt() as stop, Bar(recipe) as bar:
-        file = state.state_path(output)
-        result = fit(recipe, samples, observe=bar, stop=stop, state=file, resume=resume)
+    with stop_on_interrupt() as stop, Bar(recipe.epochs) as bar:
+        file, look = state.state_path(output), partial(show_epoch, bar)
+        result = fit(recipe, samples, observe=look, stop=stop, state=file, resume=resume)
     if result.interrupted:
         click.echo(
             f"Interrupted after epoch {len(result.history)}; the state is in {file}. "

@@ -67,12 +67,13 @@ def train_language(
     the same command with --resume goes on from there.
     """
     from crystalc.training import state
+    from crystalc.training.bar import Bar
     from crystalc.training.checkpoint import check_target
     from crystalc.training.corpus import open_corpus
     from crystalc.training.language.data import Wanted, prepare, vocabulary_for
     from crystalc.training.language.loop import fit
     from crystalc.training.language.recipe import recipe_named
-    from crystalc.training.language.report import Bar, finish
+    from crystalc.training.language.report import Notes, finish
     from crystalc.training.language.team import gather
 
     check_target(output)
@@ -84,9 +85,9 @@ def train_language(
     team = gather(threads)
     vocabulary = vocabulary_for(text, Wanted(vocab, chars, gpt2))
     data = prepare(text, vocabulary, team, recipe.context)
-    with stop_on_interrupt() as stop, Bar(recipe, team.leads) as bar:
-        file = state.state_path(output)
-        result = fit(recipe, data, team, observe=bar, stop=stop, state=file, resume=resume)
+    with stop_on_interrupt() as stop, Bar(recipe.steps, team.leads) as bar:
+        file, notes = state.state_path(output), Notes(bar, recipe)
+        result = fit(recipe, data, team, observe=notes, stop=stop, state=file, resume=resume)
     if team.leads and not result.interrupted:
         finish(output, recipe, data, result, team.device)
     team.part()

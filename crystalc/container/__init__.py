@@ -70,10 +70,15 @@ def read(source: Source, *, heads: int | None = None) -> tuple[LanguageModel, In
 
 
 def verdict(data: bytes) -> tuple[Code, str]:
-    """What a loader says about these bytes: code and sentence, 0 and "" where they are fine."""
+    """What the loader of the runtime says about these bytes: code and sentence, 0 and "" if fine.
+
+    Version 2 is never run, whatever else is in the file: ``read`` checks it, to upgrade it.
+    """
     view = memoryview(data)
     try:
-        v2.parse(view) if version_of(view) == v2.VERSION else v3.parse(view)
+        if version_of(view) == v2.VERSION:
+            return Code.OLD, "the file has version 2: crystalc upgrade makes version 3 of it"
+        v3.parse(view)
     except ContainerError as error:
         return error.code, error.diagnostics[0].message
     return Code.OK, ""

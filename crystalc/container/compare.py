@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.container.feedback import REACH
 from crystalc.container.kinds import Dtype, Mode, Part, dtype_of, place_of
 from crystalc.container.quantize import quantize, spread
 from crystalc.diagnostics import refuse
@@ -16,11 +17,9 @@ from crystalc.passes.prune_vocab import prune_vocab
 
 Array = NDArray[Any]
 
-HALF = 0.5 + 1e-3  # of a step: rounding to nearest, and float32 on the way back
-LIMITS = {
-    Dtype.S16: 0.5 + 3 * 2.0**-9,  # scale, product and sum, each rounded to 2^-24 of 2^15 steps
-    Dtype.Q4: 2.5,  # its range may be cut at both ends
-}
+MOST = REACH + 0.5 + 3 * 2.0**-9
+"""Steps: carried, rounded to nearest, and on the way back scale, product and sum in float32, each
+rounded to 2^-24 of 2^15 steps. (A q4 group whose range is cut at both ends stays below.)"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class TensorError:
     @property
     def ok(self) -> bool:
         """Whether this is rounding and no more."""
-        return self.steps <= LIMITS.get(self.dtype, HALF)
+        return self.steps <= MOST
 
 
 def tensor_errors(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.container import MODES, Mode, read, write
+from crystalc.container import MODES, Mode, feedback, read, write
 from crystalc.container.oracle import Oracle
 from crystalc.container.quality import DEFAULT_TOKENS, Quality, measure
 from crystalc.diagnostics import refuse
@@ -18,6 +18,10 @@ from crystalc.language import LanguageModel
 from crystalc.passes.prune_vocab import kept, prune_vocab, renumber
 
 Array = NDArray[Any]
+Moments = Mapping[str, feedback.Moments]
+"""How errors of each matrix are felt, by key."""
+FELT = 8192
+"""Tokens of the model's own text that tell how."""
 Speed = Callable[[bytes], float | None]
 """Tokens a second of a container in a runtime, or None where there is none."""
 
@@ -32,12 +36,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Converted:
-    """``model``: what the container was made from, after pruning. ``content``: the container."""
+    """``model``: what the container was made from, after pruning. ``content``: the container.
+
+    ``moments``: how its matrices were rounded; for ``write``.
+    """
 
     model: LanguageModel
     mode: Mode
     content: bytes
     quality: Quality
+    moments: Moments
 
 
 @dataclass(frozen=True)
@@ -85,17 +93,43 @@ def tail(text: Text, tokens: int = DEFAULT_TOKENS) -> Text:
     return Text(text.ids[-tokens - 1 :], f"the end of {text.note}")
 
 
-def convert(model: LanguageModel, mode: Mode, text: Text, *, panels: bool = True) -> Converted:
-    """The container and its quality on all of ``text``; the caller holds it to a budget."""
-    content = write(model, mode, panels=panels)
+def feel(model: LanguageModel) -> Moments:
+    """How errors are felt in what the model says itself (needs torch).
+
+    Its own text serves as well as text that it has never seen, and makes the file a function of the
+    model alone.
+    """
+    from crystalc.nn.generate import windows
+    from crystalc.nn.language import LanguageNet
+    from crystalc.nn.sensitivity import moments
+
+    drawn = windows(LanguageNet.from_model(model), max(1, FELT // model.config.context))
+    return moments(model, drawn.numpy())
+
+
+def convert(
+    model: LanguageModel,
+    mode: Mode,
+    text: Text,
+    *,
+    panels: bool = True,
+    moments: Moments | None = None,
+) -> Converted:
+    """The container and its quality on all of ``text``; the caller holds it to a budget.
+
+    ``moments`` where they are known already: they are those of ``feel``.
+    """
+    felt: Moments = {} if mode == "f32" else moments or feel(model)
+    content = write(model, mode, panels=panels, moments=felt)
     back, _ = read(content)
     quality = measure(Oracle(), model, back, text.ids, len(text.ids))
-    return Converted(model, mode, content, quality)
+    return Converted(model, mode, content, quality, felt)
 
 
 def study(model: LanguageModel, text: Text, speed: Speed | None = None) -> Iterator[Study]:
     """Every weight mode on one text."""
+    felt = feel(model)
     for mode in MODES:
-        made = convert(model, mode, text)
+        made = convert(model, mode, text, moments=felt)
         found = speed(made.content) if speed else None
         yield Study(mode, len(made.content), made.quality, found)

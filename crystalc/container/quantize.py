@@ -1,6 +1,7 @@
 """Tensors to stored numbers and back, one function pair for each element type.
 
-Rounding is to nearest, ties to even. All arithmetic of the way back is float32, in the order
+Rounding is to nearest, ties to even. Told how errors are felt, it carries each of them into numbers
+not yet rounded (``feedback``). All arithmetic of the way back is float32, in the order
 ``q * scale + zero``, so that every reader gets the same floats.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.container.feedback import Moments, settle
 from crystalc.container.kinds import GROUP, Dtype, Part
 from crystalc.container.layout import groups
 
@@ -32,14 +34,14 @@ class Stored:
     zero: float = 0.0
 
 
-def quantize(tensor: Array, dtype: Dtype) -> Stored:
-    """``tensor`` as numbers of ``dtype``."""
+def quantize(tensor: Array, dtype: Dtype, moments: Moments | None = None) -> Stored:
+    """``tensor`` as numbers of ``dtype``. ``moments``: how errors are felt, for integers."""
     if dtype in (Dtype.S16, Dtype.S8):
-        return _per_tensor(tensor, dtype)
+        return _per_tensor(tensor, dtype, moments)
     if dtype == Dtype.S8R:
-        return _per_row(tensor)
+        return _per_row(tensor, moments)
     if dtype == Dtype.Q4:
-        return _per_group(tensor)
+        return _per_group(tensor, moments)
     return Stored(dtype, {Part.VALUES: tensor})
 
 
@@ -57,23 +59,28 @@ def dequantize(stored: Stored) -> Array:
     return values
 
 
-def _per_tensor(tensor: Array, dtype: Dtype) -> Stored:
+def _per_tensor(tensor: Array, dtype: Dtype, moments: Moments | None) -> Stored:
     """One scale and one offset, the middle of the range, for a whole tensor."""
+    most = STEPS[dtype]
     low, high = float(tensor.min()), float(tensor.max())
     zero = np.float32((low + high) / 2)
-    scale = np.float32((high - low) / 2 / STEPS[dtype])
-    whole = _divide(tensor.astype(np.float64) - float(zero), np.float64(scale))
-    return Stored(dtype, {Part.VALUES: _clip(whole, dtype)}, float(scale), float(zero))
+    scale = np.float32((high - low) / 2 / most)
+    steps = np.full(tensor.shape, float(scale))
+    levels = _levels(tensor.astype(np.float64) - float(zero), steps, -most, most, moments)
+    values = levels.astype(np.int16 if dtype == Dtype.S16 else np.int8)
+    return Stored(dtype, {Part.VALUES: values}, float(scale), float(zero))
 
 
-def _per_row(tensor: Array) -> Stored:
+def _per_row(tensor: Array, moments: Moments | None) -> Stored:
     """Symmetric, the largest magnitude of each row at 127."""
-    scales = (np.abs(tensor).max(axis=1) / np.float32(STEPS[Dtype.S8R])).astype(np.float32)
-    whole = _divide(tensor.astype(np.float64), scales.astype(np.float64)[:, None])
-    return Stored(Dtype.S8R, {Part.VALUES: _clip(whole, Dtype.S8R), Part.SCALES: scales})
+    most = STEPS[Dtype.S8R]
+    scales = (np.abs(tensor).max(axis=1) / np.float32(most)).astype(np.float32)
+    steps = np.broadcast_to(scales.astype(np.float64)[:, None], tensor.shape)
+    levels = _levels(tensor.astype(np.float64), steps, -most, most, moments)
+    return Stored(Dtype.S8R, {Part.VALUES: levels.astype(np.int8), Part.SCALES: scales})
 
 
-def _per_group(tensor: Array) -> Stored:
+def _per_group(tensor: Array, moments: Moments | None) -> Stored:
     """q4: 16 levels from the least to the greatest of each 32 columns of a row."""
     rows, columns = tensor.shape
     count = groups(columns)
@@ -81,10 +88,17 @@ def _per_group(tensor: Array) -> Stored:
     grouped = padded.reshape(rows, count, GROUP).astype(np.float64)
     there = (np.arange(count * GROUP) < columns).reshape(count, GROUP)
     minima, scales = _fit(grouped, there)
-    whole = _divide(grouped - _exact(minima), _exact(scales))
-    levels = np.clip(np.rint(whole), 0, NIBBLE).astype(np.uint8)
-    values = levels.reshape(rows, -1)[:, :columns]
+    wanted = tensor.astype(np.float64) - spread(minima, columns)
+    steps = spread(scales, columns).astype(np.float64)
+    values = _levels(wanted, steps, 0, NIBBLE, moments).astype(np.uint8)
     return Stored(Dtype.Q4, {Part.VALUES: values, Part.SCALES: scales, Part.MINIMA: minima})
+
+
+def _levels(wanted: Array, steps: Array, least: int, most: int, moments: Moments | None) -> Array:
+    """Integers [R, C] from ``least`` to ``most`` times ``steps`` near ``wanted``, both float64."""
+    if moments is not None:
+        return settle(wanted, steps, least, most, moments)
+    return np.clip(np.rint(_divide(wanted, steps)), least, most)
 
 
 SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8)
@@ -132,12 +146,6 @@ def _divide(values: Array, scale: Any) -> Array:
     nonzero = np.asarray(scale) != 0
     found: Array = np.divide(values, scale, out=np.zeros(values.shape), where=nonzero)
     return found
-
-
-def _clip(whole: Array, dtype: Dtype) -> Array:
-    limit = STEPS[dtype]
-    kind: type[np.integer[Any]] = np.int16 if dtype == Dtype.S16 else np.int8
-    return np.clip(np.rint(whole), -limit, limit).astype(kind)
 
 
 def spread(per_group: Array, columns: int) -> Floats:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crystalc.container import header as head
 from crystalc.container import table
 from crystalc.container.crc32c import crc32c
+from crystalc.container.feedback import Moments
 from crystalc.container.kinds import (
     MERGES,
     METADATA,
@@ -52,14 +53,21 @@ class Section:
     content: bytes
 
 
-def write(model: LanguageModel, mode: Mode, *, panels: bool = True) -> bytes:
+def write(
+    model: LanguageModel,
+    mode: Mode,
+    *,
+    panels: bool = True,
+    moments: Mapping[str, Moments] | None = None,
+) -> bytes:
     """The container of ``model`` with weights of ``mode``.
 
-    ``panels``: matrices in the order that SIMD reads in place, else in rows. Raises
-    CompileError where the model is none that the format can hold.
+    ``panels``: matrices in the order that SIMD reads in place, else in rows. ``moments``: how
+    errors of matrices are felt, by key; integers are rounded accordingly. Raises CompileError
+    where the model is none that the format can hold.
     """
     check_model(model)
-    sections = [*_tensors(model, mode, panels), *_tables(model)]
+    sections = [*_tensors(model, mode, panels, moments or {}), *_tables(model)]
     header = _header(model, mode)
     placed = list(_place(sections))
     last = placed[-1].entry
@@ -113,11 +121,13 @@ def _header(model: LanguageModel, mode: Mode) -> head.Header:
     return head.header_of(config, mode, tokens, pruned, source)
 
 
-def _tensors(model: LanguageModel, mode: Mode, panels: bool) -> Iterator[Section]:
+def _tensors(
+    model: LanguageModel, mode: Mode, panels: bool, moments: Mapping[str, Moments]
+) -> Iterator[Section]:
     for key in sorted(model.tensors, key=lambda key: place_of(key)[::-1]):
         kind, block = place_of(key)
         layout = layouts_of(kind)[0] if panels else Layout.ROWS
-        stored = quantize(model.tensors[key], dtype_of(kind, mode))
+        stored = quantize(model.tensors[key], dtype_of(kind, mode), moments.get(key))
         yield from _parts(stored, (kind, block), layout)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from crystalc.diagnostics import refuse
 from crystalc.nn.language import Cache, LanguageNet
 
 
@@ -43,6 +44,18 @@ def generate(
         yield ids[-1]
 
 
+@torch.no_grad()
+def windows(net: LanguageNet, count: int, seed: int = 0) -> Tensor:
+    """Texts [count, context] that the model says at temperature 1, each after a token of chance."""
+    generator, cache = torch.Generator().manual_seed(seed), Cache()
+    shape = (count, 1)
+    drawn = [torch.randint(net.config.vocabulary, shape, generator=generator)]
+    while len(drawn) < net.config.context:
+        chances = chances_of(net.advance(drawn[-1], cache)[:, -1])
+        drawn.append(torch.multinomial(chances, 1, generator=generator))
+    return torch.cat(drawn, 1)
+
+
 def draw(logits: Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
     """One id from logits [V]; the likeliest (the lowest id of equals) at temperature 0."""
     if temperature <= 0:
@@ -50,5 +63,12 @@ def draw(logits: Tensor, temperature: float, top_k: int, generator: torch.Genera
     if top_k:
         least = logits.topk(min(top_k, len(logits))).values[-1]
         logits = logits.masked_fill(logits < least, -torch.inf)
-    chances = torch.softmax(logits.double() / temperature, dim=0)
-    return int(torch.multinomial(chances, 1, generator=generator))
+    return int(torch.multinomial(chances_of(logits, temperature), 1, generator=generator))
+
+
+def chances_of(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Chances of logits [.., V]. Raises CompileError where the model gives none."""
+    chances = torch.softmax(logits.double() / temperature, dim=-1)
+    if not torch.isfinite(chances).all():
+        raise refuse("the model's logits are not finite")
+    return chances

@@ -1,17 +1,16 @@
-"""What a person sees of a run: the progress bar, the table at the end, the saved checkpoint."""
+"""What a person sees of a run: the notes on the bar, the table at the end, the saved checkpoint."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from crystalc.training.bar import Bar
 from crystalc.training.checkpoint import save
 from crystalc.training.dataset import Dataset, Floats, Part
 from crystalc.training.epoch import evaluate
@@ -21,34 +20,13 @@ from crystalc.training.recipe import Recipe
 CALIBRATION = 512  # training samples saved for the compiler
 
 
-class Bar:
-    """Progress bar on stderr; call it with every epoch."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._progress = Progress(
-            TextColumn("train"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.completed}/{task.total}  {task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("training", total=recipe.epochs, note="")
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: object, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def __call__(self, epoch: Epoch) -> None:
-        note = (
-            f"loss {epoch.loss:.3f} validation {epoch.validation:.1%} "
-            f"neurons {epoch.neurons} frozen {epoch.frozen:.0%}"
-        )
-        self._progress.update(self._task, completed=epoch.epoch + 1, note=note)
+def show_epoch(bar: Bar, epoch: Epoch) -> None:
+    """One epoch on the bar, which counts them."""
+    bar.show(
+        epoch.epoch + 1,
+        f"loss {epoch.loss:.3f} validation {epoch.validation:.1%} "
+        f"neurons {epoch.neurons} frozen {epoch.frozen:.0%}",
+    )
 
 
 def accuracy(result: Result, part: Part) -> float:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the bar, the losses beside what counting reaches, a text."""
+"""What a person sees of a run: notes on the bar, losses beside what counting reaches, a text."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import json
 import platform
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from crystalc.nn.generate import generate
 from crystalc.nn.language import LanguageNet
+from crystalc.training.bar import Bar
 from crystalc.training.checkpoint import save
 from crystalc.training.language.data import LanguageData
 from crystalc.training.language.loop import Look, Result, mean_loss
@@ -32,40 +31,23 @@ SAMPLE = 120  # tokens of text shown
 TEMPERATURE = 0.7
 
 
-class Bar:
-    """Progress bar on stderr; call it with every look. ``shown`` False draws nothing."""
+class Notes:
+    """Looks as notes on the bar, which counts steps; the speed is that since the look before."""
 
-    def __init__(self, recipe: LanguageRecipe, shown: bool = True) -> None:
-        self._progress = Progress(
-            TextColumn("train"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.completed}/{task.total}  {task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
-        self._task = self._progress.add_task("training", total=recipe.steps, note="")
+    def __init__(self, bar: Bar, recipe: LanguageRecipe) -> None:
+        self._bar = bar
         self._tokens = recipe.batch * recipe.context
         self._last = (0, monotonic())
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: object, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, look: Look) -> None:
         step, then = self._last
         self._last = look.step, monotonic()
         rate = (look.step - step) * self._tokens / max(self._last[1] - then, 1e-9)
-        note = (
+        self._bar.show(
+            look.step,
             f"loss {look.loss:.3f} validation {look.validation:.3f} neurons {look.neurons} "
-            f"frozen {look.frozen:.0%} {rate:,.0f} tokens/s"
+            f"frozen {look.frozen:.0%} {rate:,.0f} tokens/s",
         )
-        self._progress.update(self._task, completed=look.step, note=note)
 
 
 def losses(net: LanguageNet, data: LanguageData, device: torch.device) -> dict[str, float]:

@@ -200,13 +200,24 @@ static void byte_product(const crystal *c, const matrix *m, const float *x, floa
 
 /* Nibbles are unsigned, so no offset; every group of 32 columns has a scale and a minimum. Four
    bits a weight deserve no more than the high digits of x. */
+#if !defined(GROUP_Q4)
+static void group_q4(const uint8_t *w, const int8_t *x, const uint16_t *scale,
+                     const uint16_t *least, float sum, vf *y)
+{
+    int32_t dots[64];
+    panel_q4(w, x, dots);
+    for (int i = 0; i < 64; i += WIDE)
+        y[i / WIDE] = with_group(y[i / WIDE], vload_int(dots + i), scale + i, vset(sum), least + i);
+}
+#endif
 static void nibble_panel(walk *w, const int8_t *x, const float *sums, float *y)
 {
     const matrix *m = w->m;
     const int groups = w->steps / 4;
     uint16_t scale_room[64], least_room[64];
-    int32_t dots[64];
-    clear(y);
+    vf all[64 / WIDE];
+    for (int i = 0; i < 64; i += WIDE)
+        all[i / WIDE] = vset(0.0f);
     for (int g = 0; g < groups; g++) {
         const size_t at = ((size_t)w->panel * (size_t)groups + (size_t)g) * 64;
         const uint16_t *scale = (const uint16_t *)m->scales + at, *least = m->minima + at;
@@ -216,12 +227,10 @@ static void nibble_panel(walk *w, const int8_t *x, const float *sums, float *y)
             least = gather_halves(m, m->minima, w->panel, g, least_room);
             data = gather(m, w->panel, g * 4, 4, w->room);
         }
-        panel_q4(data, x + g * GROUP, dots);
-        for (int i = 0; i < 64; i += WIDE) {
-            const vf sum = vadd(vload(y + i), vmul(vload_int(dots + i), vload_f16(scale + i)));
-            vstore(y + i, vadd(sum, vmul(vset(sums[g]), vload_f16(least + i))));
-        }
+        group_q4(data, x + g * GROUP, scale, least, sums[g], all);
     }
+    for (int i = 0; i < 64; i += WIDE)
+        vstore(y + i, all[i / WIDE]);
 }
 static void nibble_product(const crystal *c, const matrix *m, const float *x, float *y)
 {

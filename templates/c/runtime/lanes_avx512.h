@@ -1,5 +1,7 @@
 /* Sixteen lanes in one AVX-512 register, int8 products by VNNI. */
 
+#include <immintrin.h> /* before the pragmas, which would cost each of its functions time */
+
 #if defined(__clang__)
 #pragma clang attribute push( \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
@@ -8,7 +10,6 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #endif
 #include "layer_begin.h"
-#include <immintrin.h>
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -113,9 +114,13 @@ INLINE vi nibbles(vi sum, const uint8_t *w, vi first, vi second)
     sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(both, mask), first);
     return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask), second);
 }
-INLINE void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
+/* Sums stay in registers from group to group. */
+#define GROUP_Q4
+INLINE void group_q4(const uint8_t *w, const int8_t *x, const uint16_t *scale,
+                     const uint16_t *least, float sum, vf *y)
 {
     vi a = _mm512_setzero_si512(), b = a, c = a, d = a;
+    const vf all = vset(sum);
     for (int s = 0; s < 4; s++, w += 256, x += 8) {
         const vi first = four(x), second = four(x + 4);
         a = nibbles(a, w, first, second);
@@ -123,7 +128,10 @@ INLINE void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
         c = nibbles(c, w + 128, first, second);
         d = nibbles(d, w + 192, first, second);
     }
-    vstore_i(sums, a), vstore_i(sums + 16, b), vstore_i(sums + 32, c), vstore_i(sums + 48, d);
+    y[0] = with_group(y[0], vfloat(a), scale, all, least);
+    y[1] = with_group(y[1], vfloat(b), scale + 16, all, least + 16);
+    y[2] = with_group(y[2], vfloat(c), scale + 32, all, least + 32);
+    y[3] = with_group(y[3], vfloat(d), scale + 48, all, least + 48);
 }
 
 #include "sixteen.h"

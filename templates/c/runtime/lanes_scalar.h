@@ -95,9 +95,13 @@ static void panel_s8(
 }
 static void panel_q4(const uint8_t *w, const int8_t *x, int32_t *sums)
 {
-    memset(sums, 0, 64 * sizeof *sums);
-    for (int s = 0; s < 4; s++, x += 8)
-        for (int i = 0; i < 64; i++)
-            for (int b = 0; b < 4; b++, w++)
-                sums[i] += (*w & 15) * x[b] + (*w >> 4) * x[4 + b];
+    for (int i = 0; i < 64; i++, w += 4) {
+        int32_t sum = 0;
+        for (int s = 0; s < 4; s++)
+            for (int b = 0; b < 4; b++) {
+                const int both = w[256 * s + b];
+                sum += (both & 15) * x[8 * s + b] + (both >> 4) * x[8 * s + 4 + b];
+            }
+        sums[i] = sum;
+    }
 }

@@ -70,3 +70,7 @@ INLINE void split_digit(int8_t *high, int8_t *low, float x)
 enum { DOT, L1, SQUARES }; /* what a row of a matrix sums up: x w, |x - w|, w^2 */
 #define meet(sum, w, x, what) \
     vadd(sum, what == L1 ? vabs(vsub(x, w)) : vmul(what == DOT ? x : w, w))
+
+/* What a group of 32 columns adds: its scale times the integer sum, its minimum times that of x. */
+#define with_group(y, dots, scale, sum, least) \
+    vadd(vadd(y, vmul(dots, vload_f16(scale))), vmul(sum, vload_f16(least)))

@@ -1,0 +1,54 @@
+"""Tables of hardware, for ``benchmarks.tables``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.table_text import markdown
+
+Result = dict[str, Any]
+
+NETWORKS = {
+    "crystal-4": "crystal, 4 points",
+    "crystal-8": "crystal, 8 points",
+    "crystal": "crystal, 32 points",
+    "levers": "crystal, 24 grid points, 4 bits",
+    "mlp": "MLP 64-32-10, 6 bits",
+}
+
+
+def parallel(result: Result) -> str:
+    """LUTs of one network by crystalc and its peers."""
+    rows = [r for r in result["rows"] if r["yosys"] == "pyosys"]
+    rows.sort(key=lambda r: list(NETWORKS).index(r["network"]))
+    body = [
+        [
+            NETWORKS[r["network"]],
+            f"**{r['tool']}**" if r["tool"].startswith("crystalc") else r["tool"],
+            f"{r['LUT']:,}",
+            f"{r['CARRY']:,}",
+            f"{r['adders']:,}",
+            f"{r['levels']}",
+            f"{r['accuracy']:.1%}",
+        ]
+        for r in rows
+    ]
+    engines = sorted({r["engine"] for r in rows})
+    head = ("digits", "compiler", "LUT", "CARRY4", "adders", "in a row", "test accuracy")
+    return markdown(head, body) + (
+        f"\nEach is equal to the oracle on the test set; {', '.join(engines)}, xcup, no DSPs.\n"
+    )
+
+
+def levers(result: Result) -> str:
+    """Adders and accuracy of smaller crystals."""
+    names = [k for k in result["rows"][0] if k != "seed"]
+    plain = float(np.mean([r[names[0]][1] for r in result["rows"]]))
+    rows = []
+    for name in names:
+        accuracy, bits = np.mean([r[name] for r in result["rows"]], axis=0)
+        rows.append([name, f"{accuracy:.2%}", f"{bits:,.0f}", f"{plain / bits:.2f}x fewer"])
+    head = (f"digits, {len(result['rows'])} seeds", "test accuracy", "adder bits", "than plain")
+    return markdown(head, rows)
