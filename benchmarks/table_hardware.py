@@ -65,8 +65,9 @@ def circuits(result: Result) -> str:
             f"{r['settling']['max_s'] * 1e6:.1f} us" if r["settling"] else "",
             f"{r['power']['total_w']:.2g} W" if r["power"] else "",
         ]
+        for level in ("behavioral", "crossbar", "macro")
         for name, r in result["rows"].items()
-        if r.get("level") and r["level"] != "mos"
+        if r.get("level") == level
     ]
     drawn = [r for r in result["rows"].values() if "trials" in r]
     head = ("circuit", "largest error", "decisions", "vectors/s", "settling", "power")

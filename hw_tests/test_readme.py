@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 LONG = (
-    *("make test", "make hw-test"),  # this suite inside itself
+    *("make test", "make hw-test", "make cuda-test"),  # this suite inside itself
     *("make synth", "make fpga", "crystalc prove"),  # minutes each: other tests take small models
 )
 SHORTER = {"crystalc train lm": " --steps 20", "make spice-sim": " COUNT=100"}
