@@ -13,6 +13,7 @@ import pytest
 from crystalc.cli import run
 from crystalc.diagnostics import CompileError
 from crystalc.interpret import interpret
+from crystalc.ir import Op
 from crystalc_spice import SpiceBackend
 from crystalc_spice.build import Build, read_build
 from crystalc_spice.equations import Parts, solve
@@ -43,7 +44,7 @@ def test_exact_parts_give_the_oracle(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_equations_are_those_of_the_netlist(seed: int, tmp_path: Path) -> None:
     found, x, wanted = made(tmp_path, seed)
-    parts = draw(found, Spread(0.05, 1e-3), np.random.default_rng(seed), 60.0)
+    parts = draw(found, Spread(0.05, 1e-3, 0.05), np.random.default_rng(seed), 60.0)
     ours = solve(found.facts["stages"], x, found.facts["outputs"], parts)
     assert np.abs(in_ngspice(found, parts, x) - ours).max() <= 1e-6 * max(1.0, np.ptp(wanted))
 
@@ -75,6 +76,23 @@ def test_a_seed_draws_the_same_parts(tmp_path: Path) -> None:
     assert first == second != third
     ratio = np.array([first.ohms[n] / r for n, r in found.resistors.items()])
     assert 0.002 < ratio.std() < 0.03
+
+
+@pytest.mark.parametrize("seed", [1, 7, 11, 13])
+def test_a_temperature_is_the_gain_before_a_kernel(seed: int, tmp_path: Path) -> None:
+    """One feedback resistor for each neuron changes, and each kernel's argument by as much."""
+    found, x, _ = made(tmp_path, seed)
+    parts = draw(found, Spread(0.0, 0.0, 0.1), np.random.default_rng(seed), 27.0)
+    changed = {n for n, ohms in found.resistors.items() if parts.ohms[n] != ohms}
+    scores = [s for s in found.stages if s["out"] in found.facts["scores"]]
+    assert changed == {s["resistors"][0][0] for s in scores if "resistors" in s}
+    graph, _ = random_float_graph(seed)
+    kernels = graph.find(Op.EXP) + graph.find(Op.RELU) + graph.find(Op.GELU)
+    assert len(scores) == sum(graph[i].type.shape[0] for i in kernels)
+    nets = [s["out"] for s in scores if "resistors" in s]
+    before, after = (solve(found.stages, x, nets, p) for p in (Parts(found.resistors, {}), parts))
+    ratios = [parts.ohms[s["resistors"][0][0]] / s["resistors"][0][2] for s in scores]
+    assert after == pytest.approx(before * ratios, rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize("series", ["E12", "E24", "E48", "E96", "E192"])

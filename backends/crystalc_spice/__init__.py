@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crystalc.backend import Capabilities, Electrical, Files, Study
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph, Op
+from crystalc.vectors import real_vectors
 from crystalc_spice.behavioral import RULES, Behavioral
 from crystalc_spice.bill import bill
 from crystalc_spice.build import load_build
@@ -27,7 +28,7 @@ from crystalc_spice.study import study
 LEVELS = ("behavioral", "crossbar", "macro", "mos")
 RESISTORS = {"crossbar": "E96", "macro": "exact"}
 """Levels with resistors, and the series they take when none is asked for."""
-DECISIONS = {"E12": 0.85, "E24": 0.95, "E48": 0.97, "E96": 0.98, "E192": 0.99, "exact": 0.995}
+DECISIONS = {"E12": 0.9, "E24": 0.95, "E48": 0.97, "E96": 0.99, "E192": 0.99, "exact": 0.995}
 """Share of the oracle's decisions that a crossbar of this series keeps."""
 OPTIONS = {
     "behavioral": "reltol=1e-6 abstol=1e-12 vntol=1e-9",
@@ -37,6 +38,8 @@ OPTIONS = {
 }
 UNTUNED = 256
 """Normal inputs that scales follow from where no samples were given."""
+FITTED = 512
+"""Vectors that a crossbar's resistors are fitted to."""
 ENGINES = ("shared", "batch")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -127,9 +130,8 @@ class SpiceBackend:
         return {"macro": 200, "mos": 20}.get(self.level, 1000)
 
     def tuned(self, samples: NDArray[Any]) -> SpiceBackend:
-        """The same for a model that meets inputs like ``samples`` [n, I]: scales follow from them.
-
-        Levels macro and mos alone have scales.
+        """The same for a model that meets inputs like ``samples`` [n, I]: resistors are fitted to
+        them, and the scales of levels macro and mos follow from them.
         """
         made = replace(self)
         object.__setattr__(made, "samples", np.asarray(samples, dtype=np.float64))
@@ -159,7 +161,8 @@ class SpiceBackend:
         if self.level == "behavioral":
             return Behavioral(graph)
         if self.level == "crossbar":
-            return Crossbar(graph, series=self.parts)
+            known = None if self.samples is None else real_vectors(self.samples, FITTED)
+            return Crossbar(graph, series=self.parts, samples=known)
         shape = (UNTUNED, graph.input.type.shape[0])
         normal = np.random.default_rng(1).standard_normal(shape)
         samples = normal if self.samples is None else self.samples

@@ -22,5 +22,6 @@ def bill(circuit: Crossbar) -> dict[str, Any]:
             "function_blocks": sum(isinstance(s, Source) for s in circuit.stages),
             "transistors": circuit.netlist.counts().get("q", 0),
         },
+        **({"scores": circuit.scores} if circuit.scores else {}),
         "stages": [as_data(stage) for stage in circuit.stages],
     }

@@ -54,6 +54,8 @@ class Parts:
 
 def _network(resistors: Any, volts: Volts, parts: Parts) -> tuple[Array, float]:
     """Current into a grounded node and the conductance at it."""
+    if not resistors:
+        return np.zeros_like(volts["one"]), 0.0
     siemens = np.array([1.0 / parts.ohms[name] for name, *_ in resistors])
     rails = np.stack([volts[rail] for _, rail, _ in resistors])
     return siemens @ rails, float(siemens.sum())

@@ -11,7 +11,7 @@ import numpy as np
 
 from crystalc_spice.cell_equations import CELLS, NOMINAL, Array, Parts, Stage, Volts
 
-__all__ = ["NOMINAL", "Parts", "solve"]
+__all__ = ["NOMINAL", "Parts", "nominal", "solve"]
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "exp": np.exp,
@@ -37,6 +37,13 @@ def solve(stages: Sequence[Stage], inputs: Array, outputs: Sequence[str], parts:
         for stage in stages:
             volts[stage["out"]] = SOLVED[stage["kind"]](stage, volts, parts)
     return np.stack([volts[net] for net in outputs], axis=1)
+
+
+def nominal(stage: Stage, volts: Volts) -> Array:
+    """Voltage [batch] of one stage with the parts that it names."""
+    parts = Parts({name: ohms for name, _, ohms in stage.get("resistors", ())}, {})
+    with np.errstate(over="ignore", under="ignore"):
+        return SOLVED[stage["kind"]](stage, volts, parts)
 
 
 def _source(stage: Stage, volts: Volts, parts: Parts) -> Array:

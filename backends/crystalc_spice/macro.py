@@ -30,9 +30,10 @@ from crystalc_spice.cells import (
     Resistors,
     Source,
 )
-from crystalc_spice.crossbar import FEEDBACK, TRIMMED, Crossbar
+from crystalc_spice.crossbar import TRIMMED, Crossbar
 from crystalc_spice.netlist import number
 from crystalc_spice.opamps import OpAmp, opamp
+from crystalc_spice.steering import FEEDBACK
 
 Array = NDArray[np.float64]
 
@@ -325,10 +326,14 @@ class Macro(Crossbar):
         """Resistors from rails into a virtual ground: the current that they draw is
         sum gain * v / FEEDBACK.
         """
+        _, parts = self.fitted(gains)
         return tuple(
-            self.resistor(ground, net if gains[net] < 0 else self.inverse(net), ohms)
-            for net, ohms in self.fitted(gains)
+            self.resistor(ground, net if ohms < 0 else self.inverse(net), abs(ohms))
+            for net, ohms in parts
         )
+
+    def carries(self, net: str) -> Array:
+        return self.seen[net]
 
     def inverse(self, net: str) -> str:
         found = super().inverse(net)

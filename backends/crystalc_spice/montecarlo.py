@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.diagnostics import refuse
 from crystalc_spice.build import Build
 from crystalc_spice.equations import NOMINAL, Parts, solve
 from crystalc_spice.netlist import number
@@ -29,10 +30,13 @@ BOUND = 1e-3
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviations: of a resistor, relative, and of an offset, in volts."""
+    """Standard deviations: of a resistor, relative; of an offset, in volts; of a neuron's
+    temperature, relative: the gain before its kernel, as the feedback resistor sets it.
+    """
 
     ohms: float
     offset: float
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,19 @@ def draw(build: Build, spread: Spread, rng: np.random.Generator, degrees: float)
     factors = 1.0 + spread.ohms * rng.standard_normal(len(nominal))
     ohms = {n: r * f for (n, r), f in zip(nominal.items(), factors.tolist(), strict=True)}
     drawn = spread.offset * rng.standard_normal(len(build.offsets))
+    if spread.temperature:
+        for name in _feedbacks(build):
+            ohms[name] *= 1.0 + spread.temperature * rng.standard_normal()
     return Parts(ohms, dict(zip(build.offsets, drawn.tolist(), strict=True)), degrees)
+
+
+def _feedbacks(build: Build) -> list[str]:
+    """Feedback resistors of the amplifiers whose outputs are the arguments of kernels."""
+    if "scores" not in build.facts:
+        text = f"level {build.level} has no gain that is a neuron's temperature alone"
+        raise refuse(text, hint="--sigma-t is for level crossbar")
+    scores = set(build.facts["scores"])
+    return [s["resistors"][0][0] for s in build.stages if s["out"] in scores and "resistors" in s]
 
 
 def tolerances(

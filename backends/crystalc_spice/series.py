@@ -6,6 +6,9 @@ import math
 from bisect import bisect_left
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 _E24 = "10 11 12 13 15 16 18 20 22 24 27 30 33 36 39 43 47 51 56 62 68 75 82 91"
 SERIES = {"E12": 12, "E24": 24, "E48": 48, "E96": 96, "E192": 192}
 
@@ -31,3 +34,12 @@ def nearest(ohms: float, series: str) -> float:
     low, high = values[above - 1], values[above]
     chosen = high if mantissa * mantissa > low * high else low
     return float(f"{chosen:.3g}e{power}")
+
+
+def nearest_of(ohms: NDArray[np.float64], series: str) -> NDArray[np.float64]:
+    """``nearest`` for many, in the same order."""
+    values = np.array(decade(series))
+    limits = np.sqrt(values[1:] * values[:-1])
+    power = np.floor(np.log10(ohms))
+    found = values[np.searchsorted(limits, ohms / 10.0**power)]
+    return np.asarray(found * 10.0**power)

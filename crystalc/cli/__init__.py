@@ -20,6 +20,7 @@ from crystalc.cli.estimate import estimate
 from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
 from crystalc.cli.neuron import neuron
+from crystalc.cli.partition import partition
 from crystalc.cli.prove import prove
 from crystalc.cli.run import run_
 from crystalc.cli.spice import bom, montecarlo
@@ -106,6 +107,7 @@ cli.add_command(estimate)
 cli.add_command(fpga)
 cli.add_command(montecarlo)
 cli.add_command(bom)
+cli.add_command(partition)
 cli.add_command(noise)
 cli.add_command(scope)
 cli.add_command(levels)

@@ -28,11 +28,13 @@ def neuron(build: Path, index: int, checkpoint: Path) -> None:
     """
     from crystalc.backend import load
     from crystalc.frontend import read_checkpoint
+    from crystalc.hybrid import part
     from crystalc.neuron import converted
     from crystalc_verilog.bulk import find
 
     name, graph = find(build)
-    rows = _json(build / "names.json")["neurons"]["active"]
+    table = _json(build / "names.json")["neurons"]
+    rows, row_of = table["active"], index
     if index not in rows:
         known = ", ".join(map(str, rows[:20])) or "none"
         raise refuse(f"neuron {index} is not active in {build}", hint=f"active: {known}")
@@ -42,7 +44,9 @@ def neuron(build: Path, index: int, checkpoint: Path) -> None:
     new = read_checkpoint(checkpoint)
     if index >= new.config.neurons:
         raise refuse(f"{checkpoint}: {new.config.neurons} neurons, none of them is {index}")
-    made = converted(graph, new, index, int(report["width"]), power_of_two)
+    if "of" in table:
+        new, row_of = part(new, rows, table["of"]), row
+    made = converted(graph, new, row_of, int(report["width"]), power_of_two)
     states = _json(build / f"{name}.json")["state"]
     click.echo(f"# neuron {index}, row {row}: word address, byte address, integer")
     for state in states:

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalc.cli.amount import Amount
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from crystalc_spice.montecarlo import Tolerances
+    from crystalc_spice.montecarlo import Spread, Tolerances
 
 FOLDER = click.Path(path_type=Path)
-UNITS = {"": 1.0, "%": 1e-2, "m": 1e-3, "u": 1e-6, "mV": 1e-3, "uV": 1e-6, "V": 1.0}
-
-
-class Amount(click.ParamType[float]):
-    """A number with a unit: 1%, 0.1m, 50uV."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        found = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?) ?(%|mV|uV|V|m|u|)", str(value))
-        if not found or not math.isfinite(float(found[1])):
-            self.fail(f"'{value}' is not a number with %, m or u", param, ctx)
-        return float(found[1]) * UNITS[found[2]]
 
 
 @click.command()
@@ -40,6 +26,7 @@ class Amount(click.ParamType[float]):
 @click.option("--trials", type=click.IntRange(1, 100_000), default=200, show_default=True)
 @click.option("--sigma-r", type=Amount(), default="1%", show_default=True, help="Of a resistor.")
 @click.option("--sigma-vos", type=Amount(), help="Volts; default 0.1m, or the op-amp's own.")
+@click.option("--sigma-t", type=Amount(), default="0%", help="Of a neuron's temperature; 0.")
 @click.option("--temp", default="27", show_default=True, help="Degrees Celsius: 0,27,85.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--repeat", type=click.IntRange(0), default=3, help="Trials again in ngspice; 3.")
@@ -53,6 +40,7 @@ def montecarlo(
     trials: int,
     sigma_r: float,
     sigma_vos: float | None,
+    sigma_t: float,
     temp: str,
     seed: int,
     repeat: int,
@@ -69,20 +57,21 @@ def montecarlo(
     degrees = _degrees(temp)
     found = read_build(build, LEVELS)
     sigma_vos = found.offset if sigma_vos is None else sigma_vos
+    spread = Spread(sigma_r, sigma_vos, sigma_t)
     inputs, labels = _samples(dataset) if dataset else (found.vectors(vectors), None)
     steps = iter(track(range(trials * len(degrees)), "trials", transient=True))
     result = tolerances(
         found,
         inputs,
         labels,
-        Spread(sigma_r, sigma_vos),
+        spread,
         trials,
         seed,
         degrees,
         min(repeat, trials),
         lambda: _advance(steps),
     )
-    facts = summary(result, sigma_r, sigma_vos, trials, seed)
+    facts = summary(result, spread, trials, seed)
     write_atomic(build / "montecarlo.json", json.dumps(facts, indent=1) + "\n")
     _picture(result, build / "montecarlo.png")
     click.echo(table(facts))
@@ -114,9 +103,7 @@ def _samples(dataset: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return test.x.astype(np.float64), test.y.astype(np.int64)
 
 
-def summary(
-    result: Tolerances, sigma_r: float, sigma_vos: float, trials: int, seed: int
-) -> dict[str, Any]:
+def summary(result: Tolerances, spread: Spread, trials: int, seed: int) -> dict[str, Any]:
     """What was drawn and what came of it, as JSON types."""
     rows = [
         {
@@ -129,8 +116,9 @@ def summary(
     return {
         "trials": trials,
         "vectors": result.vectors,
-        "sigma_r": sigma_r,
-        "sigma_vos": sigma_vos,
+        "sigma_r": spread.ohms,
+        "sigma_vos": spread.offset,
+        "sigma_t": spread.temperature,
         "seed": seed,
         "rows": rows,
         "repeated_in_ngspice": result.repeated,
@@ -153,7 +141,8 @@ def table(facts: dict[str, Any]) -> str:
     """``summary`` for people."""
     lines = [
         f"drawn   {facts['trials']} trials of {facts['vectors']} vectors, resistors "
-        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, seed {facts['seed']}",
+        f"{facts['sigma_r']:.2%}, offsets {facts['sigma_vos'] * 1e3:g} mV, temperatures "
+        f"{facts['sigma_t']:.2%}, seed {facts['seed']}",
         "  temp   agreement: mean     p5    min"
         + "   accuracy: mean     p5    min" * (facts["rows"][0]["accuracy"] is not None),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from crystalc.cli.amount import Spreads
 from crystalc.cli.interrupt import stop_on_interrupt
 from crystalc.cli.train_language import train_language
 
@@ -38,9 +39,21 @@ OPTIONAL = "default: the data set's recipe"
 @click.option(
     "--grid", type=float, help="fine-tune the points onto multiples of GRID: less hardware"
 )
+@click.option(
+    "--analog-noise",
+    type=Spreads(),
+    metavar="R=1%,VOS=1m,T=2%",
+    help="fine-tune for a circuit whose parts spread so: see crystalc montecarlo",
+)
 @click.option("--resume", is_flag=True, help="go on from an interrupted run")
 def train_crystal(
-    dataset: str, output: Path, data: Path | None, pool: int, resume: bool, **options: Any
+    dataset: str,
+    output: Path,
+    data: Path | None,
+    pool: int,
+    analog_noise: dict[str, float] | None,
+    resume: bool,
+    **options: Any,
 ) -> None:
     """Train a crystal on DATASET and write it to OUTPUT.
 
@@ -52,6 +65,7 @@ def train_crystal(
     import torch
 
     from crystalc.training import state
+    from crystalc.training.analog import for_parts
     from crystalc.training.bar import Bar
     from crystalc.training.checkpoint import check_target
     from crystalc.training.data import load
@@ -62,7 +76,7 @@ def train_crystal(
 
     check_target(output)
     usual = recipe_for(dataset, *(options[k] for k in ("kernel", "metric", "projection")))
-    recipe = usual.with_options(options)
+    recipe = usual.with_options({**options, **(analog_noise or {})})
     samples = load(dataset, data, recipe.seed, pool)
     torch.set_num_threads(1)  # layers this small are faster on one thread, and repeatable
     with stop_on_interrupt() as stop, Bar(recipe.epochs) as bar:
@@ -78,6 +92,9 @@ def train_crystal(
     if recipe.grid:
         click.echo(f"before the grid: test accuracy {accuracy(result, samples.test):.2%}")
         result = on_grid(recipe, samples, result)
+    if any(recipe.analog):
+        click.echo(f"before the parts: test accuracy {accuracy(result, samples.test):.2%}")
+        result = for_parts(recipe, samples, result)
     finish(output, recipe, samples, result)
 
 

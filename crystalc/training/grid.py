@@ -14,15 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from crystalc.nn.classifier import CrystalClassifier
-from crystalc.training import optimizer
 from crystalc.training.dataset import Dataset
-from crystalc.training.epoch import evaluate, run_epoch
+from crystalc.training.finetune import fine_tune
 from crystalc.training.loop import Result
 from crystalc.training.recipe import Recipe
-
-EPOCHS = 60
-SLOWER = 0.25
-"""Learning rate of the fine-tuning, as a share of the recipe's."""
 
 
 class OnGrid(nn.Module):
@@ -43,22 +38,7 @@ def on_grid(recipe: Recipe, data: Dataset, result: Result) -> Result:
     The frozen flags stay: they say what the compiler may take for constant.
     """
     model = CrystalClassifier.from_checkpoint(result.model.to_checkpoint())
-    field = model.field
-    field.noise_energy = recipe.noise**2 * field.shape.dim  # type: ignore[assignment, operator]
-    parametrize.register_parametrization(field, "positions", OnGrid(recipe.grid))
-    tuned = replace(recipe, epochs=EPOCHS, lr=recipe.lr * SLOWER, schedule="cosine")
-    adam = optimizer.adam(model)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    x, y = torch.from_numpy(data.train.x), torch.from_numpy(data.train.y)
-    validation = torch.from_numpy(data.validation.x), torch.from_numpy(data.validation.y)
-    best, kept = (-1.0, 0.0), model.state_dict()
-    for epoch in range(EPOCHS):
-        model.train()
-        run_epoch(lambda xb, _: model(xb), adam, tuned, epoch, x, y, generator)
-        accuracy, loss = evaluate(model.eval(), *validation)
-        if (accuracy, -loss) > best:
-            best = accuracy, -loss
-            kept = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    model.load_state_dict(kept)
-    parametrize.remove_parametrizations(field, "positions")
+    parametrize.register_parametrization(model.field, "positions", OnGrid(recipe.grid))
+    fine_tune(model, model, recipe, data, torch.Generator().manual_seed(recipe.seed))
+    parametrize.remove_parametrizations(model.field, "positions")
     return replace(result, model=model.eval())

@@ -43,6 +43,9 @@ class Recipe:
     calm_epochs: int = 3  # and may freeze once it has been calm for so many in a row
     # hardware
     grid: float = 0.0  # the points end as multiples of this, by fine-tuning; 0 = anywhere
+    analog_r: float = 0.0  # spread of a circuit's resistors to fine-tune for, relative
+    analog_vos: float = 0.0  # of its amplifiers' offsets, volts
+    analog_t: float = 0.0  # of the gain before a kernel, relative
     # stopping
     patience: int = 20
     seed: int = 0
@@ -81,9 +84,16 @@ class Recipe:
             *((True, f"{name} must be a number above 0") for name in positive),
             (not (math.isfinite(self.noise) and self.noise >= 0), "noise must not be negative"),
             (not _is_grid(self.grid), "grid must be 0 or a multiple of 2**-16 below 1024"),
+            (not all(0 <= s < 1 for s in self.analog), "analog noise must be from 0 to below 1"),
+            (any(self.analog) and self.projection > 0, "analog noise has no model of a projection"),
             (self.schedule not in ("onecycle", "cosine"), "schedule must be onecycle or cosine"),
             (self.freeze_end < self.freeze_start, "freeze_end must not be before freeze_start"),
         ]
+
+    @property
+    def analog(self) -> tuple[float, float, float]:
+        """Spreads of parts: resistors, offsets, temperatures."""
+        return self.analog_r, self.analog_vos, self.analog_t
 
     @property
     def neurons_at_birth(self) -> int:
