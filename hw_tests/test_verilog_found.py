@@ -66,6 +66,15 @@ def one_active_number_for_all() -> Graph:
     return finished(made, made.op(Op.SUB, (bias, y), typed(3, FixedType(True, 10)), HERE))
 
 
+def twice_the_same_product() -> Graph:
+    """A product added to itself reads its vector once."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    weight = made.const(np.array([[3, -2]]), FixedType(True, 4), HERE, None, "weight")
+    y = made.op(Op.MATMUL, (x, weight), typed(1, FixedType(True, 9)), HERE, transposed=True)
+    return finished(made, made.op(Op.ADD, (y, y), typed(1, FixedType(True, 10)), HERE))
+
+
 def finished(made: Builder, last: int) -> Graph:
     made.op(Op.OUTPUT, (last,), made.nodes[last].type, HERE)
     return made.graph()
@@ -90,8 +99,9 @@ def every_input(graph: Graph) -> Array:
         (divided_by_less_than_nothing(), "folded"),
         (divided_by_less_than_nothing(), "parallel"),
         (one_active_number_for_all(), "folded"),
+        (twice_the_same_product(), "folded"),
     ],
-    ids=["clipped", "pieces", "folded division", "parallel division", "one active number"],
+    ids=["clipped", "pieces", "folded division", "parallel division", "one active number", "twice"],
 )
 def test_equals_the_oracle(graph: Graph, arch: str, tmp_path: Path) -> None:
     x = every_input(graph)

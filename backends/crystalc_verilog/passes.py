@@ -154,6 +154,10 @@ def _product(graph: Graph, i: int) -> Product | None:
 def _joined(a: Product, b: Product) -> Product | None:
     if len(a.rows) != len(b.rows):
         return None
+    if {i for i, _ in a.parts} & {i for i, _ in b.parts}:
+        if a.parts != b.parts or a.active or b.active:
+            return None
+        return Product(a.op, "", a.parts, a.rows + b.rows, a.nodes, a.places)
     pairs = ((a.rows, b.rows), (a.nodes, b.nodes), (a.places, b.places))
     rows, nodes, places = (np.hstack(pair) for pair in pairs)
     return Product(a.op, "", a.parts + b.parts, rows, nodes, places)
