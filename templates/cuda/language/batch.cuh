@@ -32,10 +32,10 @@ __device__ __forceinline__ void begin(Shared<N> &s, const Batch &b, int first)
     if ((int)threadIdx.x < N) {
         const int q = threadIdx.x, at = first + q;
         const int given = at >= b.sequences ? 0 : SCORE ? b.count : b.lengths[at];
-        const int end = SCORE ? given : given + b.count;
-        const bool there = given > 0 && end <= b.stride; /* others are left as they are */
+        const int more = SCORE ? 0 : b.count;
+        const bool there = given > 0 && given <= b.stride - more; /* others are left alone */
         s.length[q] = there ? given : 0;
-        s.end[q] = there ? end : 0;
+        s.end[q] = there ? given + more : 0;
         s.start[q] = SCORE ? 0 : window_start(s.length[q]);
         s.place[q] = SCORE || CAUSAL || !there ? 0 : given - 1 - s.start[q];
     }
@@ -174,7 +174,7 @@ __device__ __forceinline__ void advance(Shared<N> &s, const Batch &b, int first)
         } else if (!last)
             s.place[q]++;
         else {
-            b.ids[(size_t)at * b.stride + s.length[q]++] = a.token;
+            b.ids[(size_t)at * b.stride + s.length[q]++] = sane(a.token);
             const int start = window_start(s.length[q]);
             const bool anew = start != s.start[q];
             s.start[q] = start;

@@ -145,7 +145,7 @@ static __global__ void __launch_bounds__(ONE_THREADS, 1) one(const OneTask task)
         place++;
         if (!last)
             continue;
-        const int32_t token = choose<CLUSTER, RESIDENT>(o, task, n - task.given);
+        const int32_t token = sane(choose<CLUSTER, RESIDENT>(o, task, n - task.given));
         if (blockIdx.x == 0 && threadIdx.x == 0)
             task.ids[n] = token;
         if (threadIdx.x == 0)
