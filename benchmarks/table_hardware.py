@@ -52,3 +52,42 @@ def levers(result: Result) -> str:
         rows.append([name, f"{accuracy:.2%}", f"{bits:,.0f}", f"{plain / bits:.2f}x fewer"])
     head = (f"digits, {len(result['rows'])} seeds", "test accuracy", "adder bits", "than plain")
     return markdown(head, rows)
+
+
+def circuits(result: Result) -> str:
+    """Circuits in ngspice, level by level."""
+    rows = [
+        [
+            f"{name}, {r['model']}",
+            f"{r['max_error_share']:.1e}" if r["max_error_share"] < 1e-6 else percent(r),
+            f"{r['decisions_equal']} of {r['vectors']}",
+            f"{r['vectors_per_second']:,.0f}",
+            f"{r['settling']['max_s'] * 1e6:.1f} us" if r["settling"] else "",
+            f"{r['power']['total_w']:.2g} W" if r["power"] else "",
+        ]
+        for name, r in result["rows"].items()
+        if r.get("level") and r["level"] != "mos"
+    ]
+    drawn = [r for r in result["rows"].values() if "trials" in r]
+    head = ("circuit", "largest error", "decisions", "vectors/s", "settling", "power")
+    return "\n".join([markdown(head, rows), markdown(TOLERANCES, map(_drawn, drawn))])
+
+
+TOLERANCES = ("tolerances drawn", "trials", "decisions equal, mean", "p5", "seconds")
+
+
+def percent(row: Result) -> str:
+    """The largest error as a share of the outputs' range."""
+    return f"{row['max_error_share']:.2%}"
+
+
+def _drawn(r: Result) -> list[str]:
+    spread = f"R {r['sigma_r']:.0%}, Vos {r['sigma_vos'] * 1e3:.1f} mV"
+    found = r["rows"][0]["agreement"]
+    return [
+        f"{r['circuit']}, {spread}",
+        f"{r['trials']} x {r['vectors']}",
+        f"{found['mean']:.1%}",
+        f"{found['p5']:.1%}",
+        f"{r['seconds']:.1f}",
+    ]

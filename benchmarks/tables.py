@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.table_hardware import levers, parallel
+from benchmarks.table_hardware import circuits, levers, parallel
 from benchmarks.table_models import language, runtime
 from benchmarks.table_text import markdown, times
 
@@ -137,6 +137,7 @@ SECTIONS = (
         "python -m benchmarks.rtl_levers",
         lambda: levers(read("rtl_levers")),
     ),
+    ("Circuits", "python -m benchmarks.spice", lambda: circuits(read("spice"))),
 )
 
 

@@ -126,6 +126,37 @@ class LanguageBackend(Backend, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What a backend learned of its artefact from other tools than the check's.
+
+    ``lines`` are printed, ``report`` goes to "resources" in report.json; a ``reason`` means that
+    the artefact is not what it must be.
+    """
+
+    lines: tuple[str, ...]
+    report: Mapping[str, Any]
+    reason: str = ""
+
+
+@runtime_checkable
+class Examiner(Protocol):
+    """A backend that has more to say of what it made."""
+
+    def examine(self, build: Path) -> Examined:
+        """Look at the artefact in ``build``. Raises ToolError where it is refused."""
+        ...
+
+
+@runtime_checkable
+class LanguageExaminer(LanguageBackend, Protocol):
+    """A language backend that has more to say of what it made."""
+
+    def examine_language(self, build: Path, ids: NDArray[Any]) -> Examined:
+        """Look at the artefact in ``build``; ``ids`` [B, T] are text. Raises ToolError."""
+        ...
+
+
 def available() -> dict[str, EntryPoint]:
     """Installed backends by name, not yet imported. Raises CompileError on a name clash."""
     found: dict[str, EntryPoint] = {}

@@ -19,6 +19,8 @@ from crystalc.backend import (
     Backend,
     Electrical,
     Exact,
+    Examined,
+    Examiner,
     Files,
     Tunable,
     Within,
@@ -236,6 +238,11 @@ def verify_build(compiled: Compiled, out: Path, vectors: NDArray[Any]) -> Compar
     return compare(compiled.meaning, compiled.shaped, compiled.backend, out, vectors)
 
 
+def examine(compiled: Compiled, out: Path) -> Examined | None:
+    """What the backend says of the artefact in ``out``, if anything. Raises ToolError."""
+    return compiled.backend.examine(out) if isinstance(compiled.backend, Examiner) else None
+
+
 def same_decisions(compiled: Compiled) -> float:
     """Share of the sample inputs whose argmax is the same as in the unchanged float model."""
     x = compiled.samples
@@ -248,7 +255,10 @@ def same_decisions(compiled: Compiled) -> float:
 
 
 def report(
-    compiled: Compiled, checkpoint: Checkpoint, comparison: Comparison | None
+    compiled: Compiled,
+    checkpoint: Checkpoint,
+    comparison: Comparison | None,
+    examined: Examined | None = None,
 ) -> dict[str, Any]:
     """``report.json`` as a dict; ``docs/report.md`` is its schema."""
     o = compiled.options
@@ -276,7 +286,16 @@ def report(
         },
         "files": {str(k): _size(v) for k, v in compiled.files.items()},
         "tools": tool_versions(compiled.backend),
+        **_examined(examined),
     }
+
+
+def _examined(examined: Examined | None) -> dict[str, Any]:
+    """What the backend found; a fault in it overrules the comparison."""
+    if examined is None:
+        return {}
+    fault = {"ok": False, "reason": examined.reason} if examined.reason else {}
+    return {"resources": examined.report, **fault}
 
 
 def agreement_text(agreement: Agreement) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc import __version__
-from crystalc.backend import LanguageBackend
+from crystalc.backend import Examined, LanguageBackend, LanguageExaminer
 from crystalc.container import Mode, read
 from crystalc.container.convert import Converted, Text, convert
 from crystalc.container.oracle import Oracle
@@ -98,6 +98,13 @@ def agree(made: Converted, got: NDArray[Any], ids: NDArray[Any]) -> Agreement:
     return Agreement(count, largest, float(bound.max()), kl, top1, bool((error <= bound).all()))
 
 
+def examine(backend: LanguageBackend, out: Path, ids: NDArray[Any]) -> Examined | None:
+    """The backend's own checks, where it has any. Raises ToolError."""
+    if not isinstance(backend, LanguageExaminer):
+        return None
+    return backend.examine_language(out, ids)
+
+
 def _divergence(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """KL(a || b) [B, T] of logits."""
     p, q = (x - x.max(-1, keepdims=True) for x in (a, b))
@@ -106,7 +113,12 @@ def _divergence(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def report(
-    made: Converted, target: str, said: str, agreement: Agreement | None, text: Text
+    made: Converted,
+    target: str,
+    said: str,
+    agreement: Agreement | None,
+    text: Text,
+    found: Examined | None = None,
 ) -> dict[str, Any]:
     """``report.json`` of a language model."""
     return {
@@ -124,4 +136,5 @@ def report(
         "measured_on": text.note,
         "checked": agreement is not None,
         **(asdict(agreement) if agreement else {"ok": None}),
+        **({"resources": found.report, "reason": found.reason} if found else {}),
     }

@@ -17,6 +17,7 @@ TIMEOUT = 20.0
 PACKAGES = {
     "cc": "build-essential",
     "gcc": "build-essential",
+    "g++": "build-essential",
     "clang": "clang",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
@@ -27,6 +28,7 @@ PACKAGES = {
     "nextpnr-ice40": "nextpnr-ice40",
     "icepack": "fpga-icestorm",
     "yosys": "yosys",
+    "nvcc": "nvidia-cuda-toolkit",
 }
 """Debian package of each program."""
 

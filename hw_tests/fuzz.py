@@ -1,4 +1,4 @@
-"""Differential fuzzing: random graphs, C or RTL against the oracle.
+"""Differential fuzzing: random graphs, C, CUDA or RTL against the oracle.
 
 ``python -m hw_tests.fuzz --target verilog --count 10000 --seed 1``. Graph k of a seed is always
 the same one, so a run is resumed with --start and a failure is repeated with --start K --count 1.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from crystalc.ir import Graph, Loc, Node, Op, without_dead_nodes
 from crystalc.text import constants
-from hw_tests import fuzz_verilog
+from hw_tests import cuda_batch, fuzz_verilog
 from hw_tests.c_batch import ROOT, Case, Failure, case_of, random_graph, run_cases, runnable
 
 BATCH = 25
@@ -47,6 +47,7 @@ def make_case(seed: int, k: int) -> Case:
 
 TARGETS: Mapping[str, Target] = {
     "c": Target(make_case, run_cases, runnable),
+    "cuda": Target(make_case, cuda_batch.run_cases, lambda: cuda_batch.VARIANTS),
     "verilog": Target(
         fuzz_verilog.make_case, fuzz_verilog.run_cases, lambda: fuzz_verilog.VARIANTS
     ),

@@ -17,12 +17,14 @@ from crystalc_spice import SpiceBackend
 from crystalc_spice.build import Build, read_build
 from crystalc_spice.cells import BOLTZMANN
 from crystalc_spice.equations import Parts, solve
+from crystalc_spice.files import library
 from crystalc_spice.macro import SWING
 from crystalc_spice.montecarlo import BOUND, Spread, draw, in_ngspice, tolerances
 from crystalc_spice.noise import Band, noise
 from crystalc_spice.opamps import names, opamp
-from crystalc_spice.raw import read_plots
+from crystalc_spice.raw import read_plots, read_raw
 from crystalc_spice.series import decade
+from crystalc_spice.simulate import run_batch
 from crystalc_spice.transient import Waveform, settling, step, with_rails
 from hw_tests.spice_models import NEEDS_NGSPICE, tiny_checkpoint
 
@@ -181,6 +183,27 @@ def test_a_series_fits_every_resistor(tmp_path: Path) -> None:
         assert any(abs(mantissa - v) < 1e-9 for v in decade("E96")), ohms
     got = solve(build.stages, x, build.facts["outputs"], Parts(build.resistors, {}))
     assert np.abs(got * build.facts["unit"] - wanted).max() <= 0.05 * np.ptp(wanted)
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_amplifier_has_the_speed_of_its_preset(name: str, tmp_path: Path) -> None:
+    """A follower: a small step rises with the time constant of the gain-bandwidth product, a large
+    one with the slew rate.
+    """
+    part = opamp(name)
+    constant = 1.0 / (2 * np.pi * part.gbw)
+
+    def response(lines: list[str], volts: float, length: float) -> tuple[np.ndarray, np.ndarray]:
+        body = ["* follower", *lines, f"vin in 0 pwl(0 0 {length / 1e4:g} {volts:g})"]
+        body += ["xu in out out vdd vss opamp", "rl out 0 100k", ".save v(out)"]
+        body += [f".tran {length / 500:g} {length:g}", ".end", ""]
+        found = read_raw(run_batch(body, tmp_path))
+        return found["time"], found["v(out)"]
+
+    seconds, volts = response(library(part), 1e-3, 6 * constant)
+    assert np.interp(constant, seconds, volts) == pytest.approx(0.632e-3, rel=0.02)
+    seconds, volts = response(with_rails(library(part)), 3.0, 5.0 / part.slew)
+    assert np.gradient(volts, seconds).max() == pytest.approx(part.slew, rel=0.05)
 
 
 def test_presets_are_described() -> None:

@@ -147,7 +147,7 @@ DIVIDE = """
 module top;
     reg clk = 0, go = 0, next = 0; reg [%(wa)d-1:0] a; reg [%(wb)d-1:0] b;
     wire done; wire [%(wq)d-1:0] q; integer i, j, n;
-    crystal_divide #(%(wa)d, %(sa)d, %(wb)d, %(shift)d, %(wq)d, %(extra)d) dut (
+    crystal_divide #(%(wa)d, %(sa)d, %(wb)d, %(sb)d, %(shift)d, %(wq)d, %(extra)d) dut (
         clk, 1'b0, go, next, a, b, done, q);
     always #1 clk = ~clk;
     initial begin
@@ -165,18 +165,19 @@ endmodule
 
 
 DIVISIONS = [
-    (4, 1, 3, 2, 0),
-    (4, 0, 3, 0, 2),
-    (2, 1, 5, 3, 1),
-    (5, 1, 1, 0, 0),
+    (4, 1, 3, 0, 2, 0),
+    (4, 0, 3, 0, 0, 2),
+    (2, 1, 5, 0, 3, 1),
+    (5, 1, 1, 0, 0, 0),
+    (4, 1, 4, 1, 1, 0),
 ]
 
 
-@pytest.mark.parametrize(("wa", "sa", "wb", "shift", "extra"), DIVISIONS)
-def test_divide(wa: int, sa: int, wb: int, shift: int, extra: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wa", "sa", "wb", "sb", "shift", "extra"), DIVISIONS)
+def test_divide(wa: int, sa: int, wb: int, sb: int, shift: int, extra: int, tmp_path: Path) -> None:
     """Quotient and clocks of every pair, against the op's definition."""
     wq = wa + shift + 1
-    shape = {"wa": wa, "sa": sa, "wb": wb, "shift": shift, "wq": wq, "extra": extra}
+    shape = {"wa": wa, "sa": sa, "wb": wb, "sb": sb, "shift": shift, "wq": wq, "extra": extra}
     (tmp_path / "all.v").write_text(source("verilog/divide.v") + DIVIDE % shape)
     run(["iverilog", "-g2005", "-Wall", "-s", "top", "-o", "sim", "all.v"], tmp_path)
     got = run([str(shutil.which("vvp")), "-n", "sim"], tmp_path, "end").splitlines()[:-1]
@@ -184,6 +185,7 @@ def test_divide(wa: int, sa: int, wb: int, shift: int, extra: int, tmp_path: Pat
     wanted = []
     for i, b in product(range(1 << wa), range(1 << wb)):
         a = i - (1 << wa) if sa and i >> (wa - 1) else i
+        b = b - (1 << wb) if sb and b >> (wb - 1) else b
         quotient = ((a << shift) * 2 + max(b, 1)) // (2 * max(b, 1))
         wanted.append(f"{quotient % (1 << wq)} {clocks}")
     assert got == wanted

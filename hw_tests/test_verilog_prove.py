@@ -13,7 +13,8 @@ import pytest
 from crystalc.cli import run
 from crystalc.driver import Options, compile_checkpoint, write
 from crystalc_verilog.proof.build import load
-from crystalc_verilog.proof.prove import Certificate, Limits, prove
+from crystalc_verilog.proof.certificate import Certificate, Limits
+from crystalc_verilog.proof.prove import prove
 from hw_tests.verilog_models import tiny_checkpoint
 
 pytest.importorskip("pyosys", reason="pyosys is not installed")

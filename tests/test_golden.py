@@ -1,4 +1,4 @@
-"""The exact text of tiny models: the graph after every pass, and the C made from it.
+"""The exact text of tiny models: the graph after every pass, and the C and CUDA made from it.
 
 ``pytest --update-golden`` rewrites the files; read the difference before you commit it. Of the C,
 only what was generated is kept: the runtime sources before it stand in ``templates/c``.
@@ -21,6 +21,7 @@ from crystalc.ir import Graph
 
 GOLDEN = Path(__file__).parent / "golden"
 GENERATED = "/* ---- constants ---- */"
+HOST = "#ifndef __CUDACC_RTC__\n/* ---- the host ---- */"
 Golden = Callable[[Path, str], None]
 
 
@@ -43,6 +44,8 @@ MODELS = {
     "float": (tiny("gauss", None), Options("c")),
     "q8": (tiny("radial", "gelu"), Options("c", weights="q8")),
     "fixed": (tiny("radial", "relu"), Options("c", "fixed", backend={"layout": "compact"})),
+    "lanes": (tiny("gauss", None), Options("cuda")),
+    "tiles": (tiny("radial", "relu"), Options("cuda", "fixed", backend={"kernel": "tiles"})),
 }
 
 
@@ -64,7 +67,7 @@ def rounded(text: str) -> str:
     return re.sub(r"-?\d+\.\d+(?:e-?\d+)?", lambda m: f"{float(m[0]):.9g}", text)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["float", "q8", "fixed"])
 def test_graphs(name: str, golden: Golden) -> None:
     golden(GOLDEN / f"{name}.ir", rounded(compiled(name)[0]))
 
@@ -79,6 +82,15 @@ def test_c(name: str, golden: Golden) -> None:
     golden(GOLDEN / f"{name}.c", GENERATED + generated)
     header = str(files[PurePosixPath("crystal.h")])
     golden(GOLDEN / f"{name}.h", header.partition("*/\n")[2])
+
+
+@pytest.mark.parametrize("name", ["lanes", "tiles"])
+def test_cuda(name: str, golden: Golden) -> None:
+    source = str(compiled(name)[1][PurePosixPath("crystal.cu")])
+    _, constants, generated = source.partition(GENERATED)
+    kernel, host, _ = generated.partition(HOST)
+    assert constants and host
+    golden(GOLDEN / f"{name}.cu", constants + kernel)
 
 
 def test_a_difference_says_how_to_accept_it(

@@ -246,12 +246,12 @@ def test_a_learned_vocabulary_and_a_flat_model(folder: Path) -> None:
 def test_ctrl_c_saves_and_resume_ends_in_the_same_bytes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(_bar: report.Bar, look: Look) -> None:
+    def press(_notes: report.Notes, look: Look) -> None:
         if look.step == 50:
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patched:
-        patched.setattr(report.Bar, "__call__", press)
+        patched.setattr(report.Notes, "__call__", press)
         stopped = run("-o", "a.pt")
     assert stopped.exit_code == 130 and "--resume" in stopped.stderr
     assert Path("a.resume.pt").exists() and not Path("a.pt").exists()

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from crystalc.cli.train import train
 from crystalc.diagnostics import CompileError
 from crystalc.training import report
+from crystalc.training.bar import Bar
 from crystalc.training.loop import Epoch
 
 QUICK = ["digits", "--neurons", "8", "--epochs", "6", "--seed", "5"]
@@ -63,16 +64,16 @@ def test_safetensors_can_be_read_by_its_own_library(tmp_path: Path) -> None:
 def test_ctrl_c_saves_and_resume_ends_in_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show = report.Bar.__call__
+    show = report.show_epoch
 
-    def press_after_two(bar: report.Bar, epoch: Epoch) -> None:
+    def press_after_two(bar: Bar, epoch: Epoch) -> None:
         show(bar, epoch)
         if epoch.epoch == 1:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patched:
-        patched.setattr(report.Bar, "__call__", press_after_two)
+        patched.setattr(report, "show_epoch", press_after_two)
         stopped = run("-o", str(tmp_path / "a.pt"))
     assert stopped.exit_code == 130
     assert "Interrupted after epoch 2" in stopped.stderr and "--resume" in stopped.stderr

@@ -330,7 +330,7 @@ class Circuit:
         return self.make("table", (index,), (known,), int(min(reached)), int(max(reached)))
 
     def _clipped(self, index: Cell, entries: Sequence[int]) -> int:
-        [a], (shift, _, width) = index.args, index.params
+        [a], shift, width = index.args, index.params[0], index.type.width
         low, high = (v >> shift for v in self.bounds(a))
         inside = self.table(self.bits(a, shift, 0, (1 << width) - 1), entries)
         below = self.bits(a, self.cells[a].type.width - 1, 0, 1) if low < 0 else self.const(0)

@@ -142,7 +142,9 @@ class _Element:
             return self.indexed([int(v) for v in node.data()])
         self.states.add(i)
         kind = fixed(node.type.elem)
-        return self.circuit.make("memory", (self.index,), (i,), kind.low, kind.high)
+        alone = node.data().size == 1 < self.size
+        where = self.circuit.const(self.first % 2) if alone else self.index
+        return self.circuit.make("memory", (where,), (i,), kind.low, kind.high)
 
     def sumsq(self, i: int, node: Node) -> int:
         return self.square()

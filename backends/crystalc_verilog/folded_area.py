@@ -69,7 +69,8 @@ def _lanes(made: Results) -> Features:
     if "squares.v" in made.parts:
         square = made.square_width()
         total += Counter(square_bits=square, register_bits=(2 + int(lanes > 1)) * square)
-        total += _product(1, number, number)
+        kind = made.squared()
+        total += _product(1, kind.width, kind.width)
     return total
 
 

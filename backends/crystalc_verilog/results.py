@@ -137,7 +137,8 @@ class Results(Sums):
         shift = int(node.attrs["shift"])
         wide = max(kind.width + shift, den.width) + 3
         self.delay = wide + extra + 2
-        numbers = (kind.width, int(kind.signed), den.width, shift, out.width, extra)
+        signs = int(kind.signed), int(den.signed)
+        numbers = (kind.width, signs[0], den.width, signs[1], shift, out.width, extra)
         self.parts.append("divide.v")
         self.lines += [
             "wire done;",

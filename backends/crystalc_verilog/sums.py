@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
-from crystalc.ir import Op
+from crystalc.ir import FixedType, Op
 from crystalc.render import render
 from crystalc_verilog.area import rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.front import Front
 from crystalc_verilog.parts import rom
-from crystalc_verilog.passes import elem, unfit
+from crystalc_verilog.passes import elem, hull, unfit
 from crystalc_verilog.phrases import chosen, pushed
 from crystalc_verilog.wires import literal, table
 
@@ -228,7 +228,7 @@ class Sums(Front):
 
     def squares(self) -> list[str]:
         """One sum of squares beside lane 0, for every lane."""
-        wide, kind = self.square_width(), self.store_type
+        wide, kind = self.square_width(), self.squared()
         parameters = f"{kind.width}, {int(kind.signed)}, {wide}, {int(self.lanes > 1)}"
         self.parts.append("squares.v")
         return [
@@ -237,6 +237,11 @@ class Sums(Front):
             f"    clk, advance, first[0], counts[0], x[{kind.width - 1}:0], square",
             ");",
         ]
+
+    def squared(self) -> FixedType:
+        """A type for what is squared: the sum counts only while such a vector passes."""
+        kinds = [elem(self.graph, self.graph[i].inputs[0]) for i in self.graph.find(Op.SUMSQ)]
+        return hull([v for k in kinds for v in (k.low, k.high)])
 
     def square_width(self) -> int:
         return max(elem(self.graph, i).width for i in self.graph.find(Op.SUMSQ))

@@ -14,7 +14,7 @@ from crystalc_verilog.area import Features, rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.parts import Bus, ram, rom
 from crystalc_verilog.passes import Integers, elem
-from crystalc_verilog.program import Program
+from crystalc_verilog.program import LEAST, Program
 from crystalc_verilog.wires import table
 
 PORT = 36
@@ -48,7 +48,8 @@ class Words:
         """Is there room beside the weights, at a second port, for what the sums start with?"""
         lanes = self.grid.shape[1]
         word = self.width * lanes
-        return not self.routes and word <= PORT and (lanes == 1 or word >= self.start_width)
+        most = LEAST if lanes == 1 else 1
+        return not self.routes and word <= PORT and word * most >= self.start_width
 
     def place_of_starts(self, region: int) -> tuple[int, int]:
         """The first word of a region of so many words behind the weights, and wires of all."""

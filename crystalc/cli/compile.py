@@ -105,9 +105,13 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     _introduce(checkpoint, compiled, out)
     with recorder.phase("build and check"):
         comparison = None if given["no_check"] else driver.verify_build(compiled, out, vectors)
+        examined = None if given["no_check"] else driver.examine(compiled, out)
     seconds = recorder.phases[-1][1]
-    report = driver.write_report(out, driver.report(compiled, checkpoint, comparison))
+    content = driver.report(compiled, checkpoint, comparison, examined)
+    report = driver.write_report(out, content)
     click.echo(_verdict(compiled, comparison))
+    for line in examined.lines if examined else ():
+        click.echo(line)
     if comparison is not None:
         with recorder.phase("study"):
             lines = study(compiled, checkpoint, out, vectors, comparison, seconds)
@@ -115,7 +119,8 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
     click.echo(f"report  {report}")
     if given["time_passes"]:
         click.echo(recorder.times())
-    ctx.exit(EXIT_OK if comparison is None or comparison.ok else EXIT_CHECK_FAILED)
+    good = (comparison is None or comparison.ok) and not (examined and examined.reason)
+    ctx.exit(EXIT_OK if good else EXIT_CHECK_FAILED)
 
 
 def _require_target(given: dict[str, Any]) -> None:

@@ -38,7 +38,9 @@ def compile_language(
     target, mode = given["target"], _mode(given)
     backend = create(target, options)
     if not isinstance(backend, LanguageBackend):
-        raise refuse(f"target '{target}' takes no language models", hint="targets: c, crystal")
+        raise refuse(
+            f"target '{target}' takes no language models", hint="targets: c, crystal, cuda"
+        )
     smaller, text = pruned(model, given["prune_vocab"], given["text"])
     c = smaller.config
     click.echo(
@@ -50,16 +52,20 @@ def compile_language(
     made = driver.emit(smaller, mode, text, backend, out, said)
     click.echo(f"text    {text.note}\nquality {made.quality}: within the budget of {mode}")
     click.echo(f"wrote   {out}: {mode}, {len(made.content):,} bytes of weights and tokens")
-    agreement = None
+    agreement = found = None
     if not given["no_check"]:
         ids = driver.windows(text.ids, c.context, TOKENS)
         agreement = driver.agree(made, backend.execute_language(out, ids), ids)
+        found = driver.examine(backend, out, ids)
     click.echo(f"check   {agreement or 'not run (--no-check)'}")
+    for line in found.lines if found else ():
+        click.echo(line)
     from crystalc.driver import write_report
 
-    path = write_report(out, driver.report(made, target, said, agreement, text))
+    path = write_report(out, driver.report(made, target, said, agreement, text, found))
     click.echo(f"report  {path}")
-    return EXIT_OK if agreement is None or agreement.ok else EXIT_CHECK_FAILED
+    fine = (agreement is None or agreement.ok) and not (found and found.reason)
+    return EXIT_OK if fine else EXIT_CHECK_FAILED
 
 
 def _mode(given: Mapping[str, Any]) -> Mode:

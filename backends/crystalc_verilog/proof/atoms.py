@@ -35,6 +35,7 @@ class Atoms:
     known: dict[Hashable, Range] = field(default_factory=dict)
     sources: dict[int, tuple[int, Sequence[int]]] = field(default_factory=dict)
     _bounds: dict[Hashable, Range] = field(default_factory=dict)
+    _parts: dict[Hashable, Range] = field(default_factory=dict)
     _of: dict[Hashable, Poly] = field(default_factory=dict)
 
     def fresh(self, low: int, high: int) -> Poly:
@@ -89,14 +90,18 @@ class Atoms:
     def _ends(self, sources: frozenset[int], a: Poly) -> Range:
         """Every value of the one variable that all monomials are made of, else term by term."""
         low, high = self.ranges[min(sources)]
-        if len(sources) > 1 or high - low >= SMALL:
+        plain = len(a) == 1 and a.keys() == {(min(sources),)}
+        if plain or len(sources) > 1 or high - low >= SMALL:
             ends = [self._product(m, w) for m, w in a.items()]
             return sum(e[0] for e in ends), sum(e[1] for e in ends)
-        found = [
-            sum(w * prod(self._value(v, u - low, u) for v in m) for m, w in a.items())
-            for u in range(low, high + 1)
-        ]
-        return min(found), max(found)
+        content = key(a)
+        if content not in self._parts:
+            found = [
+                sum(w * prod(self._value(v, u - low, u) for v in m) for m, w in a.items())
+                for u in range(low, high + 1)
+            ]
+            self._parts[content] = min(found), max(found)
+        return self._parts[content]
 
     def _value(self, v: int, place: int, value: int) -> int:
         values = self.sources[v][1] if v in self.sources else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from crystalc_verilog.proof.atoms import Range
 from crystalc_verilog.proof.matching import Cone
 from crystalc_verilog.proof.meaning import Function
 from crystalc_verilog.proof.netlist import Bit, Bits, Netlist, Register
@@ -47,27 +48,54 @@ def number(value: int, width: int) -> str:
 
 def function_goal(f: Function, cone: Cone, netlist: Netlist) -> Goal:
     """The cells of ``cone`` against the meaning of ``f``, for arguments within their spans."""
-    inputs = [
-        (f"z{k}", max(2, *(v.bit_length() + 1 for v in span))) for k, span in enumerate(f.spans)
-    ]
+    arguments = [Argument(1, 0, span) for span in f.spans]
     ends = [abs(v) for span in (*f.spans, f.range) for v in span]
-    ends += [abs(p) for p in f.params if f.kind != "div"]
     ends += [abs(leaf.factor) * max(ends, default=1) + abs(leaf.offset) for leaf in cone.leaves]
+    wide = max(ends).bit_length() + 2
+    return meaning_goal(f, arguments, lambda w: _cone(cone, netlist, w), len(cone.out), wide)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function is factor * z + offset, for all z in ``span``."""
+
+    factor: int
+    offset: int
+    span: Range
+
+
+def meaning_goal(
+    f: Function,
+    arguments: Sequence[Argument],
+    made: Callable[[int], list[str]],
+    out: int,
+    least: int,
+) -> Goal:
+    """What ``made`` computes as r, of wires v0, v1, ... of so many bits, against the meaning of
+    ``f``. ``least``: bits that its numbers take.
+    """
+    spans = [a.span for a in arguments]
+    inputs = [(f"z{k}", max(2, *(v.bit_length() + 1 for v in s))) for k, s in enumerate(spans)]
+    ends = [abs(v) for span in (*f.spans, f.range) for v in span]
+    ends += [abs(a.factor) * max(map(abs, a.span)) + abs(a.offset) for a in arguments]
+    ends += [abs(p) for p in f.params if f.kind != "div"]
     if f.kind in ("requant", "kernel"):
         ends.append(abs(f.params[3]) * max(ends) + (1 << f.params[0]))
-    wide = max(ends).bit_length() + (f.params[0] + 3 if f.kind == "div" else 2)
-    out = len(cone.out)
+    more = f.params[0] + 3 if f.kind == "div" else 2
+    wide = max(least, max(ends).bit_length() + more)
     guard = " & ".join(
         f"(z{k} >= {number(low, wide)}) & (z{k} <= {number(high, wide)})"
-        for k, (low, high) in enumerate(f.spans)
+        for k, (low, high) in enumerate(spans)
     )
-    values = [f"wire signed [{wide - 1}:0] v{k} = z{k};" for k in range(len(f.spans))]
+    values = [
+        f"wire signed [{wide - 1}:0] v{k} = z{k} * {number(a.factor, wide)}"
+        f" + {number(a.offset, wide)};"
+        for k, a in enumerate(arguments)
+    ]
     ref = [*values, *MEANING[f.kind](f, wide)]
-    ref.append(f"assign y = ({guard}) ? r[{out - 1}:0] : {out}'d0;")
-    if out > wide:
-        ref[-1] = f"assign y = ({guard}) ? r : {out}'sd0;"
-    imp = [*values, *_cone(cone, netlist, wide)]
-    imp.append(f"assign y = ({guard}) ? r : {out}'d0;")
+    right = f"r[{out - 1}:0] : {out}'d0" if out <= wide else f"r : {out}'sd0"
+    ref.append(f"assign y = ({guard}) ? {right};")
+    imp = [*values, *made(wide), f"assign y = ({guard}) ? r : {out}'d0;"]
     return Goal(imp, ref, [(name, width, True) for name, width in inputs], out)
 
 

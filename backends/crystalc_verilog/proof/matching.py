@@ -154,11 +154,12 @@ class Matcher:
         """The cells from the arguments of ``f`` to ``out``; None when ``out`` needs others."""
         cells: dict[Bits, Instance] = {}
         leaves: dict[Bits, Leaf] = {}
-        todo = [out]
+        todo, seen = [out], set[Bits]()
         while todo:
             bits = todo.pop()
-            if bits in leaves or bits in cells:
+            if bits in seen:
                 continue
+            seen.add(bits)
             if bits != out:
                 leaf = self._leaf(bits, f)
                 if leaf is not None:

@@ -43,9 +43,7 @@ class Function:
 
 
 class Meaning:
-    """``elements[i]``: the flat elements of node i. ``states``: first variable of each active
-    constant by node.
-    """
+    """``elements[i]``: the flat elements of node i; ``given``: those that are there already."""
 
     def __init__(self, graph: Graph, atoms: Atoms, resolve: Resolve) -> None:
         self.graph, self.atoms, self.resolve = graph, atoms, resolve
@@ -53,6 +51,7 @@ class Meaning:
         self.elements: dict[int, list[Poly]] = {}
         self.placed: Callable[[int], None] = lambda i: None
         self.indices: dict[int, Function] = {}
+        self.given: dict[int, list[Poly]] = {}
         self._users: dict[int, list[Node]] = {}
         for _, node in graph:
             for j in node.inputs:
@@ -61,7 +60,7 @@ class Meaning:
     def run(self) -> list[Poly]:
         """Every node in order; the elements of the output."""
         for i, node in self.graph:
-            self.elements[i] = RULES[node.op](self, i, node)
+            self.elements[i] = self.given.get(i) or RULES[node.op](self, i, node)
             self.placed(i)
             self._remember(i)
         return self.elements[self.graph.find(Op.OUTPUT)[0]]
@@ -79,6 +78,13 @@ class Meaning:
         held = self.intervals[i]
         k = 0 if held.low.size == 1 else k
         return int(held.low.reshape(-1)[k]), int(held.high.reshape(-1)[k])
+
+    def close(self, a: Poly, span: Range) -> Range:
+        """What ``a`` lies between, by ``span`` and by its terms: the design leaves out bits that
+        no vector needs.
+        """
+        low, high = self.atoms.bounds(a)
+        return max(low, span[0]), min(high, span[1])
 
     def operand(self, i: int, k: int) -> Poly:
         """Element k of node i; one element is repeated."""
@@ -149,8 +155,12 @@ class Meaning:
         made = []
         for k, a in enumerate(self.elements[node.inputs[0]]):
             span = self.span(node.inputs[0], k)
-            keep = span[0] >= 0
-            made.append(a if keep else self.function("relu", i, k, (a,), (span,), ()))
+            if span[0] >= 0:
+                made.append(a)
+                continue
+            low, high = self.close(a, span)
+            ends = (max(low, 0), max(high, 0))
+            made.append(self.function("relu", i, k, (a,), ((low, high),), (), ends))
         return made
 
     def requant(self, i: int, node: Node) -> list[Poly]:
@@ -182,10 +192,10 @@ class Meaning:
         if whole and elem.low <= min(ends) and max(ends) <= elem.high:
             moved = {m: w * factor >> shift for m, w in a.items() if m}
             return plus(moved, constant((a.get((), 0) * factor + half) >> shift))
-        params = (shift, elem.low, elem.high, factor)
-        low, high = self.span(i, k)
+        params, span = (shift, elem.low, elem.high, factor), self.close(a, span)
+        low, high = sorted(min(max(v * factor + half >> shift, elem.low), elem.high) for v in span)
         if low < 0 or low == high or not self._only_index(i):
-            return self.function("requant", i, k, (a,), (span,), params)
+            return self.function("requant", i, k, (a,), (span,), params, (low, high))
         index = self.atoms.fresh(low, high)
         [(v,)] = index
         self.indices[v] = Function("requant", i, k, (a,), (span,), params, (low, high))
@@ -229,7 +239,7 @@ class Meaning:
         """argmax and min: one function of all elements."""
         source = node.inputs[0]
         args = tuple(self.elements[source])
-        spans = tuple(self.span(source, k) for k in range(len(args)))
+        spans = tuple(self.close(a, self.span(source, k)) for k, a in enumerate(args))
         if len(args) == 1:
             return [args[0] if node.op is Op.MIN else constant(0)]
         return [self.function(node.op.value, i, 0, args, spans, ())]
@@ -238,7 +248,9 @@ class Meaning:
         made = []
         for k in range(node.type.shape[0]):
             args = tuple(self.operand(j, k) for j in node.inputs)
-            spans = tuple(self.span(j, k) for j in node.inputs)
+            spans = tuple(
+                self.close(a, self.span(j, k)) for a, j in zip(args, node.inputs, strict=True)
+            )
             made.append(self.function("div", i, k, args, spans, (int(node.attrs["shift"]),)))
         return made
 
@@ -250,9 +262,12 @@ class Meaning:
         args: tuple[Poly, ...],
         spans: tuple[Range, ...],
         params: tuple[int, ...],
+        ends: Range | None = None,
     ) -> Poly:
-        """The variable of a function, or its value where it has only one."""
-        low, high = self.span(node, element)
+        """The variable of a function, or its value where it has only one. ``ends``: closer ones
+        of its values than the graph's.
+        """
+        low, high = ends or self.span(node, element)
         if kind == "lookup":
             low, high = min(params), max(params)
         if low == high:

@@ -4,94 +4,36 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crystalc.diagnostics import refuse
 from crystalc_verilog.engine import Engine, engine
-from crystalc_verilog.proof import handshake, sat
+from crystalc_verilog.proof import handshake, sat, steps
 from crystalc_verilog.proof.build import Build
+from crystalc_verilog.proof.certificate import (
+    ALGEBRA,
+    CEC,
+    PDR,
+    Certificate,
+    Item,
+    Limits,
+    Progress,
+)
 from crystalc_verilog.proof.lemma import Goal
 from crystalc_verilog.proof.matching import Match
-from crystalc_verilog.proof.netlist import Instance, Netlist, read
+from crystalc_verilog.proof.netlist import Instance, read
 from crystalc_verilog.proof.run import Plan, Sum, batches, goals, loads, plan, table_lemmas
 from crystalc_verilog.proof.sat import OPEN, PROVED, REFUTED, Verdict
 from crystalc_verilog.proof.words import CellLemma, TableLemma
 
-ALGEBRA = "integer algebra"
-CEC = "ABC cec"
-PDR = "ABC pdr"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One statement. ``group``: neuron, function, output, cells or handshake; ``neuron``: row of
-    the checkpoint; ``detail``: the counterexample, or why it was not proved.
-    """
-
-    group: str
-    what: str
-    status: str
-    engine: str
-    seconds: float = 0.0
-    neuron: int | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """``jobs`` calls of ABC at a time, of ``seconds`` each; ``only``: one neuron."""
-
-    jobs: int = 1
-    seconds: float = 60.0
-    only: int | None = None
-
-
-@dataclass
-class Certificate:
-    """What was proved about a build, by what."""
-
-    build: Build
-    tools: Mapping[str, str]
-    items: list[Item] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Was everything that was tried proved?"""
-        return all(item.status == PROVED for item in self.items)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of ``proof.json``."""
-        return {
-            "schema": 1,
-            "design": self.build.facts["sha256"],
-            "changed_since_compile": self.build.changed,
-            "tools": dict(self.tools),
-            "seconds": round(self.seconds, 2),
-            "ok": self.ok,
-            "counts": {s: sum(i.status == s for i in self.items) for s in (PROVED, REFUTED, OPEN)},
-            "not_proved": NOT_PROVED,
-            "items": [asdict(item) for item in self.items],
-        }
-
-
-NOT_PROVED = [
-    "the passes between the stored graph and the model (property tests)",
-    "memories and banks of active neurons, and writing them (simulated)",
-    "the testbench, synthesis after Yosys' front end, timing",
-]
-"""What no item speaks about."""
-
-Progress = Callable[[str, int, int], None]
+PARALLEL_ONLY = ("memories and banks of active neurons, and writing them (simulated)",)
 
 
 def prove(build: Build, limits: Limits, progress: Progress) -> Certificate:
-    """Try everything. Raises CompileError for a folded build, ToolError for a missing tool."""
+    """Try everything. Raises ToolError for a missing tool."""
     yosys, abc = engine(), sat.abc_program()
     started = time.perf_counter()
     made = Certificate(build, {yosys.name: yosys.version, "abc": Path(abc).name})
@@ -99,21 +41,18 @@ def prove(build: Build, limits: Limits, progress: Progress) -> Certificate:
         folder = Path(place)
         progress("reading the design", 0, 1)
         netlist = read(yosys, build.folder, build.top, folder)
-        _require_parallel(netlist)
+        if not loads(netlist):
+            made.items += steps.items(build, yosys, abc, folder, limits, progress)
+            made.not_proved = steps.NOT_PROVED
+            made.seconds = time.perf_counter() - started
+            return made
+        made.not_proved = PARALLEL_ONLY
         found = plan(build, netlist)
         made.items += _data(found, yosys, abc, folder, limits, progress)
         if limits.only is None:
             made.items += _control(found, yosys, abc, folder, limits, progress)
     made.seconds = time.perf_counter() - started
     return made
-
-
-def _require_parallel(netlist: Netlist) -> None:
-    if not loads(netlist):
-        raise refuse(
-            "a folded build is only simulated: no proof of it is built in",
-            hint="compile with -O arch=parallel",
-        )
 
 
 def _data(

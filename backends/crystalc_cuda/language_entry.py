@@ -1,0 +1,152 @@
+"""A language model on a GPU, from Python: needs nothing but the library that the .cu became.
+
+Where memory is asked for, give an address or anything with ``data_ptr()`` (a torch tensor on the
+device: int32 ids, float32 results); where a stream is, a cudaStream_t as a number. No call but
+opening waits for the device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+
+class Draw(ctypes.Structure):
+    """How tokens are drawn: temperature 0 takes the likeliest; the same seed means one text."""
+
+    _fields_ = (
+        ("temperature", ctypes.c_float),
+        ("top_p", ctypes.c_float),
+        ("top_k", ctypes.c_int32),
+        ("seed", ctypes.c_uint64),
+    )
+
+
+class Plan(ctypes.Structure):
+    """How the kernel of one sequence runs."""
+
+    _fields_ = (
+        ("blocks", ctypes.c_int32),
+        ("cluster", ctypes.c_int32),
+        ("resident", ctypes.c_int32),
+        ("everywhere", ctypes.c_int32),
+        ("shared", ctypes.c_size_t),
+    )
+
+
+class GpuError(RuntimeError):
+    """What a call was refused with; ``code`` is the library's."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(f"{sentence} (code {code})")
+        self.code = code
+
+
+class Model:
+    """The model inside ``library``, with its weights on the current device.
+
+    ``prefix`` is the name it was compiled with, ``plan`` how the kernel of one sequence runs (None:
+    chosen). Raises OSError where the library does not load, GpuError where the device refuses.
+    """
+
+    def __init__(
+        self, library: str | Path, prefix: str = "crystal", plan: Plan | None = None
+    ) -> None:
+        self._library, self._prefix = ctypes.CDLL(str(library)), prefix
+        self._function("gpu_error").restype = ctypes.c_char_p
+        self._function("gpu_room").restype = ctypes.c_size_t
+        self._function("gpu_plan_of").restype = Plan
+        self._gpu, loaded = ctypes.c_void_p(), ctypes.c_void_p()
+        code = self._function("embedded")(ctypes.byref(loaded))
+        if code:
+            raise GpuError(code, "the model inside the library is refused")
+        try:
+            wanted = None if plan is None else ctypes.byref(plan)
+            self._call("open", loaded, wanted, ctypes.byref(self._gpu))
+            self.vocabulary: int = self._function("vocabulary")(loaded)
+            self.context: int = self._function("context")(loaded)
+        finally:
+            self._function("free")(loaded)
+
+    @property
+    def plan(self) -> Plan:
+        """What was chosen for one sequence."""
+        found: Plan = self._function("gpu_plan_of")(self._gpu)
+        return found
+
+    def room(self, sequences: int = 0) -> int:
+        """Bytes of device memory that a call with so many sequences needs; 0: ``generate``."""
+        return int(self._function("gpu_room")(sequences))
+
+    def generate(
+        self,
+        room: Any,
+        ids: Any,
+        given: int,
+        count: int,
+        draw: Draw | None = None,
+        logits: Any = None,
+        stream: int = 0,
+    ) -> None:
+        """``count`` tokens after the first ``given`` of ids [given + count], in one launch.
+
+        ``logits`` [count, vocabulary] or None.
+        """
+        how = None if draw is None else ctypes.byref(draw)
+        arguments = (_at(room), _at(ids), given, count, how, _at(logits), ctypes.c_void_p(stream))
+        self._call("generate", self._gpu, *arguments)
+
+    def generate_batch(
+        self,
+        room: Any,
+        ids: Any,
+        given: Any,
+        sequences: int,
+        stride: int,
+        count: int,
+        stream: int = 0,
+    ) -> None:
+        """``count`` greedy tokens for each row of ids [sequences, stride] after given[b] of it."""
+        arguments = (sequences, _at(ids), stride, _at(given), count, ctypes.c_void_p(stream))
+        self._call("generate_batch", self._gpu, _at(room), *arguments)
+
+    def score(
+        self,
+        room: Any,
+        ids: Any,
+        targets: Any,
+        sequences: int,
+        stride: int,
+        count: int,
+        found: Any,
+        logits: Any = None,
+        stream: int = 0,
+    ) -> None:
+        """found [sequences, stride]: log probability of each target after ids [sequences, stride].
+
+        ``count`` (at most the context) of each row; ``logits`` [sequences, stride, vocabulary].
+        """
+        windows = (sequences, _at(ids), _at(targets), stride, count)
+        out = (_at(found), _at(logits), ctypes.c_void_p(stream))
+        self._call("score", self._gpu, _at(room), *windows, *out)
+
+    def close(self) -> None:
+        """Give the device's memory back; the model is not used after it."""
+        self._function("gpu_close")(self._gpu)
+        self._gpu = ctypes.c_void_p()
+
+    def _function(self, name: str) -> Any:
+        return getattr(self._library, f"{self._prefix}_{name}")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = self._function(f"gpu_{name}")(*arguments)
+        if code:
+            raise GpuError(code, self._function("gpu_error")(code).decode())
+
+
+def _at(memory: Any) -> ctypes.c_void_p:
+    """The address of device memory."""
+    if memory is None or isinstance(memory, int):
+        return ctypes.c_void_p(memory)
+    return ctypes.c_void_p(memory.data_ptr())

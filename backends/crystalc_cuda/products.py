@@ -1,0 +1,267 @@
+"""Products and distances of a kernel of tiles: on tensor cores, or one term after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crystalc.ir import FixedType, Node, Op
+from crystalc_cuda import fragments
+from crystalc_cuda.fragments import TILE, Order
+from crystalc_cuda.numbers import storage
+from crystalc_cuda.pointwise import bound, sum_type
+from crystalc_cuda.schedule import WHOLE, Nest
+from crystalc_cuda.text import Text
+
+HELD = 48
+"""Registers of weights that a lane may hold for the whole launch."""
+
+AHEAD = 4
+"""Steps whose samples are loaded ahead: memory answers after hundreds of clocks."""
+
+INT32 = 1 << 31
+BYTES = ("int8_t", "uint8_t")
+
+
+@dataclass
+class Products(Text):
+    """A kernel with its products."""
+
+    hold: bool = False
+    """All weights stay in registers."""
+    packed: set[int] = field(default_factory=set)
+    """Vectors whose fragments exist."""
+
+    def multiplies(self, i: int) -> bool:
+        """Whether MATMUL ``i`` has weights for tensor cores: frozen, and halves or bytes."""
+        x, w = (self.graph[j] for j in self.graph[i].inputs)
+        sizes = x.type.shape[0] > 1 and self.graph[i].type.shape[0] > 1
+        if not sizes or w.is_state or x.op is Op.CONST:
+            return False
+        if not self.graph.is_fixed:
+            return fragments.fits_halves(w.data())
+        small = storage(x.type.elem) in BYTES and fragments.fits_bytes(w.data())
+        return small and bound(self.graph, i) < INT32
+
+    def _order(self, i: int) -> Order:
+        return "input" if self.graph[self.graph[i].inputs[0]].op is Op.INPUT else "tiles"
+
+    def _tiles(self, i: int) -> int:
+        """Tiles of the weights of MATMUL ``i``, in whole chunks of its nest."""
+        if i in self.schedule.first or i in self.schedule.streamed:
+            return self.schedule.tiles(i)
+        return Nest(0, self.schedule.size(i)).tiles
+
+    def _weights(self, i: int) -> tuple[str, int]:
+        """The name of the fragments of MATMUL ``i``, and words per lane of each."""
+        node = self.graph[i]
+        w = self.graph[node.inputs[1]]
+        columns = w.data().T if node.attrs.get("transposed") else w.data()
+        make = fragments.bytes_ if self.graph.is_fixed else fragments.halves
+        words = make(columns, self._order(i), self._tiles(i))
+        note = f"{self.memory.note(node.inputs[1])} as fragments"
+        name = f"n{i:04d}_b"
+        text = self.memory.add(name, "uint32_t", words, note)
+        if not self.hold:
+            return text, words.shape[-1]
+        self.far.add(name)
+        shape = f"[{words.shape[0]}][{words.shape[1]}][{words.shape[3]}]"
+        self.held += [f"uint32_t {name}{shape};", f"hold({name}, {text}, lane);"]
+        return name, words.shape[-1]
+
+    def _holds(self, steps: Sequence[Nest | int]) -> bool:
+        """All weights together fit the registers of a lane, and no loop over chunks reads them."""
+        if any(isinstance(s, Nest) and s.tiles > WHOLE for s in steps):
+            return False
+        words = 0
+        for i in self.graph.find(Op.MATMUL):
+            if self.multiplies(i):
+                per_step, each = (32, 2) if self.graph.is_fixed else (16, 4)
+                k = self.graph[self.graph[i].inputs[0]].type.shape[0]
+                words += -(-k // per_step) * self._tiles(i) * each
+        return 0 < words <= HELD
+
+    # the pass over the samples
+
+    def _first(self) -> None:
+        """Products of the samples with frozen weights, and their sum of squares, in one reading."""
+        first = self.schedule.first
+        if not first:
+            return
+        products = [i for i in first if self.graph[i].op is Op.MATMUL]
+        squares = [i for i in first if self.graph[i].op is Op.SUMSQ]
+        names = ", ".join(self._name(i) for i in first)
+        self.step(f"one reading of the samples: {names}", [])
+        for i in products:
+            self._declare_sums(i)
+        for i in squares:
+            self.step("", [f"{self._type(i)} {self._name(i)}[2] = {{0, 0}};"])
+        self._input_loop(products, squares, "0")
+        for i in products:
+            self._finish_sums(i)
+        for i in squares:
+            self._quad_sum(i)
+
+    def _declare_sums(self, i: int) -> None:
+        name, tiles = self._name(i), self.schedule.tiles(i)
+        more = "" if self.graph.is_fixed else f", {name}_e[{tiles}][4] = {{}}"
+        self.step("", [f"{self._sum(i)} {name}[{tiles}][4] = {{}}{more};"])
+
+    def _sum(self, i: int) -> str:
+        return "int32_t" if self.graph.is_fixed else "float"
+
+    def _finish_sums(self, i: int) -> None:
+        if not self.graph.is_fixed:
+            self.step("", [f"add_residuals({self._name(i)}, {self._name(i)}_e);"])
+
+    def _input_loop(self, products: Sequence[int], squares: Sequence[int], base: str) -> None:
+        """Steps over K; 16 bytes of both rows for each of the next ones are on their way."""
+        fixed = self.graph.is_fixed
+        size = self.schedule.size(self.graph.find(Op.INPUT)[0])
+        span, vector, load = (64, "uint4", "load_bytes") if fixed else (16, "float4", "load_floats")
+        count = -(-size // span)
+        depth = min(count, AHEAD)
+        place = f"{span // 4} * t"
+        body = [f"const {vector} x0 = next[0][0], x1 = next[0][1];"]
+        if count > 1:
+            body += ["#pragma unroll", "for (int r = 0; r < 2; ++r) {"]
+            body += [f"    next[{d}][r] = next[{d + 1}][r];" for d in range(depth - 1)]
+            later = f"{span} * (q + {depth}) + {place}"
+            body += [f"    next[{depth - 1}][r] = {load}<{size}>(rows[r], {later});", "}"]
+        body += [self._input_squares(i) for i in squares]
+        body.append(f"const {'BytePair' if fixed else 'Split'} a = input_fragment(x0, x1);")
+        body += [self._input_product(i, base) for i in products]
+        lines = [f"{vector} next[{depth}][2];", "#pragma unroll"]
+        lines += [f"for (int d = 0; d < {2 * depth}; ++d)"]
+        first = f"{load}<{size}>(rows[d & 1], {span} * (d >> 1) + {place})"
+        lines += [f"    next[d >> 1][d & 1] = {first};"]
+        lines += [f"#pragma unroll {count if self.hold else 2}"]
+        lines += [f"for (int q = 0; q < {count}; ++q) {{", *(f"    {line}" for line in body), "}"]
+        self.step("", ["{", *(f"    {line}" for line in lines), "}"])
+
+    def _input_squares(self, i: int) -> str:
+        """What a step adds to the sum of squares of both rows."""
+        signed = self._signed(self.graph[i].inputs[0])
+        kind = f"<{'signed char' if signed else 'uint8_t'}>" if self.graph.is_fixed else ""
+        name = self._name(i)
+        return f"{name}[0] += squares{kind}(x0), {name}[1] += squares{kind}(x1);"
+
+    def _signed(self, i: int) -> bool:
+        elem = self.graph[i].type.elem
+        return isinstance(elem, FixedType) and elem.signed
+
+    def _input_product(self, i: int, base: str) -> str:
+        name, (weights, words) = self._name(i), self._weights(i)
+        fixed = self.graph.is_fixed
+        sums = name if fixed else f"{name}, {name}_e"
+        kind = ("<true>" if self._signed(self.graph[i].inputs[0]) else "<false>") if fixed else ""
+        if self.hold:
+            which = f"{weights}[2 * q], {weights}[2 * q + 1]" if fixed else f"{weights}[q]"
+            return f"multiply{kind}({sums}, a, {which});"
+        tiles = self._tiles(i)
+        offset = f"{32 * words * (2 if fixed else 1) * tiles} * q"
+        if base != "0":
+            offset += f" + {32 * words} * {base}"
+        stride = f", {32 * words * tiles}" if fixed else ""
+        width = f"<{'true' if kind == '<true>' else 'false'}>" if fixed else f"<{words}>"
+        return f"multiply{width}({sums}, a, {weights} + {offset}{stride}, lane);"
+
+    def _quad_sum(self, i: int) -> None:
+        name = self._name(i)
+        line = f"    {name}[r] = quad_sum({name}[r]);"
+        self.step("", ["#pragma unroll", "for (int r = 0; r < 2; ++r)", line])
+
+    def _pack(self, x: int, i: int) -> None:
+        """Operand fragments of a vector in registers, made once."""
+        node = self.graph[x]
+        if node.op is Op.INPUT or self._is_long(x) or x in self.packed:
+            return
+        if self.graph[i].op is not Op.MATMUL or not self.multiplies(i):
+            return
+        self.packed.add(x)
+        size = self.schedule.size(x)
+        kind, span = ("Bytes", 32) if self.graph.is_fixed else ("Split", 16)
+        count = -(-size // span)
+        lines = [
+            f"{kind} a{x:04d}[{count}];",
+            f"fragments_of<{size}>(a{x:04d}, {self._name(x)}, t);",
+        ]
+        self.step(f"n{x:04d} as an operand", lines)
+
+    def _produce(self, i: int, nest: Nest) -> None:
+        """The tiles of a chunk of a MATMUL or DISTANCE."""
+        node = self.graph[i]
+        if node.op is not Op.MATMUL or not self.multiplies(i):
+            self._dot_tiles(i, node, nest)
+            return
+        x, name, fixed = node.inputs[0], self._name(i), self.graph.is_fixed
+        base = "base" if nest.tiles > WHOLE else "0"
+        more = "" if fixed else f", {name}_e[{nest.chunk}][4] = {{}}"
+        comment = f"n{i:04d} matmul: {self.memory.note(node.inputs[1])}"
+        self.step(comment, [f"{self._sum(i)} {name}[{nest.chunk}][4] = {{}}{more};"])
+        if self.graph[x].op is Op.INPUT:
+            self._input_loop([i], [], base)
+        else:
+            self.step("", [self._product(i, x, base)])
+        self._finish_sums(i)
+
+    def _product(self, i: int, x: int, base: str) -> str:
+        name, (weights, words) = self._name(i), self._weights(i)
+        fixed = self.graph.is_fixed
+        sums = name if fixed else f"{name}, {name}_e"
+        kind = ("true" if self._signed(x) else "false") if fixed else str(words)
+        if self.hold:
+            kind = f"<{kind}>" if fixed else ""
+            return f"multiply_all{kind}({sums}, a{x:04d}, {weights});"
+        tiles, size = self._tiles(i), self.schedule.size(x)
+        place = f"{weights} + {32 * words} * {base}, {32 * words * tiles}"
+        if self._is_long(x):
+            return f"multiply_long<{kind}, {size}>({sums}, m{x:04d}, {place}, t, lane);"
+        return f"multiply_all<{kind}>({sums}, a{x:04d}, {place}, lane);"
+
+    def _consume(self, i: int) -> None:
+        """Add what this chunk of the operand contributes to every column."""
+        x = self.graph[i].inputs[0]
+        weights, words = self._weights(i)
+        fixed, name = self.graph.is_fixed, self._name(i)
+        sums = name if fixed else f"{name}, {name}_e"
+        kind = ("true" if self._signed(x) else "false") if fixed else str(words)
+        place = f"{weights}, {32 * words * self.schedule.tiles(i)}"
+        size = self.schedule.size(x)
+        call = f"multiply_chunk<{kind}, {size}>({sums}, {self._name(x)}, {place}, base, t, lane);"
+        self.step(f"n{i:04d} matmul: {self.memory.note(self.graph[i].inputs[1])}", [call])
+
+    def _dot_tiles(self, i: int, node: Node, nest: Nest) -> None:
+        """Any numbers: every lane multiplies its own columns of x, four lanes add up."""
+        x, w = node.inputs[:2]
+        k, acc = self.schedule.size(x), sum_type(self.graph, i)
+        tile = "base + j" if nest.tiles > WHOLE else "j"
+        lines = [f"{self._type(i)} {self._name(i)}[{nest.chunk}][4];", "#pragma unroll"]
+        lines += [f"for (int j = 0; j < {nest.chunk}; ++j) {{", f"    {acc} part[2][8] = {{}};"]
+        lines += [f"    {line}" for line in self._unrolled(x)]
+        lines += [f"    for (int i = 0; i < {self.schedule.tiles(x)}; ++i)"]
+        lines += ["        #pragma unroll", "        for (int e = 0; e < 2; ++e) {"]
+        body = ["const int k = 8 * i + 2 * t + e;"]
+        if k % TILE:
+            body += [f"if (k >= {k})", "    continue;"]
+        body += [f"const {self._type(x)} x0 = {self.at(x, 'i', 'e', 'k')};"]
+        body += [f"const {self._type(x)} x1 = {self.at(x, 'i', '2 + e', 'k')};"]
+        body += ["#pragma unroll", "for (int o = 0; o < 8; ++o) {"]
+        body += [f"    const int target = limited<{nest.length}>(8 * ({tile}) + o);"]
+        args, weight = self._weight(i, w)
+        body += [f"    const {weight};"]
+        body += [f"    part[{r}][o] += {self._term(i, [f'x{r}', *args])};" for r in "01"]
+        lines += [f"            {line}" for line in [*body, "}"]]
+        lines += ["        }"]
+        lines += [f"    scatter(part[{r}], t, &{self._name(i)}[j][{2 * r}]);" for r in (0, 1)]
+        self.step(f"n{i:04d} {node.op.value}: {self.memory.note(w)}", [*lines, "}"])
+
+    def _weight(self, i: int, w: int) -> tuple[list[str], str]:
+        """Arguments of the term, and the declaration of the weight of row ``row`` and ``k``."""
+        node = self.graph[i]
+        rows = node.op is Op.DISTANCE or bool(node.attrs.get("transposed"))
+        index = ("target", "k") if rows else ("k", "target")
+        args = ["weight"]
+        if len(node.inputs) == 3:
+            args.append(self.memory.element(node.inputs[2], "target"))
+        return args, f"{self._type(w)} weight = {self.memory.element(w, *index)}"

@@ -1,0 +1,204 @@
+"""Language models on a GPU: time of a token alone, tokens a second of many sequences.
+
+``benchmarks.cuda`` calls ``rows``. The model is of the size that the project began with (11,706
+tokens, D 128, 788 neurons, FFN 512, context 64), with random weights. Ours is timed within one
+context, from one token to a full window, launch and loading of the weights included; PyTorch as a
+CUDA graph of one step with half a context behind it and the argmax, in f32 and TF32. Before any
+timing both kernels have to write the C runtime's text.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from crystalc.container import write
+from crystalc.diagnostics import ToolError
+from crystalc.files import write_tree
+from crystalc.language import LanguageConfig, LanguageModel, parameters
+from crystalc.nn.language import Cache, LanguageNet
+from crystalc_c.build import run
+from crystalc_cuda.language import cuda_language_files
+from crystalc_cuda.language_build import shim_library
+from crystalc_cuda.language_entry import GpuError, Model, Plan
+from crystalc_cuda.language_run import ShimModel
+
+PREFIX = "lm"
+ROUNDS = 15
+FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
+TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
+BATCHES = (1024, 4096)
+PLANS = {
+    "chosen": None,
+    "cluster of 16": Plan(16, 1, 1, 1, 0),
+    "cluster of 8": Plan(8, 1, 1, 1, 0),
+    "grid of 16": Plan(16, 0, 1, 1, 0),
+    "grid of 64": Plan(64, 0, 1, 1, 0),
+}
+
+
+def rows(dry: bool) -> list[dict[str, Any]]:
+    """Every measurement; with ``dry`` the same steps on the CPU's shim, and no times.
+
+    Raises ToolError where something does not build or writes another text.
+    """
+    model = random_language_model(TINY if dry else FULL)
+    with tempfile.TemporaryDirectory(prefix="crystalc-") as folder:
+        place = Path(folder)
+        write_tree(place, cuda_language_files(write(model, "q8"), PREFIX, "a benchmark"))
+        library = place / "model.so"
+        if dry:
+            shim_library(place, PREFIX, library)
+        else:
+            _gpu_library(place, library)
+        found = [_alone(library, model.config, name, dry) for name in PLANS]
+        found += [_many(library, model.config, 20 if dry else n, dry) for n in BATCHES]
+    return found + _torch_rows(model, dry)
+
+
+def random_language_model(config: LanguageConfig) -> LanguageModel:
+    """Weights as they are drawn before training."""
+    rng = np.random.default_rng(1)
+    tensors: dict[str, Any] = {}
+    for key, shape in parameters(config).items():
+        drawn = rng.standard_normal(shape) * 0.1
+        if key.endswith(("temperature", "norm.weight")):
+            drawn = 1.0 + np.abs(drawn)
+        tensors[key] = drawn.astype(np.float32)
+        if key.endswith("frozen"):
+            tensors[key] = rng.random(shape) < 0.7
+    return LanguageModel(config, tensors, None, {}, "0" * 64)
+
+
+def _gpu_library(place: Path, output: Path) -> None:
+    sources = [p.name for p in sorted(place.glob("*.c"))]
+    flags = ("-std=c++17", "-O3", "-arch=native", "-shared", "-Xcompiler", "-fPIC")
+    run(["nvcc", *flags, f"{PREFIX}_gpu.cu", *sources, "-o", str(output)], place)
+
+
+def _alone(library: Path, config: LanguageConfig, plan: str, dry: bool) -> dict[str, Any]:
+    """Microseconds of a token of one sequence."""
+    row: dict[str, Any] = {"name": "batch 1", "plan": plan}
+    try:
+        model = Model(library, PREFIX, PLANS[plan])
+    except GpuError as error:
+        return {**row, "refused": str(error)}
+    used = model.plan
+    row |= {"blocks": used.blocks, "cluster": used.cluster, "resident": used.resident}
+    ids, room = _memory((config.context,), model.room(), dry)
+    count = config.context - 1
+
+    def call() -> None:
+        model.generate(room, ids, 1, count, stream=_stream(dry))
+
+    call()
+    _require_text(library, ids.cpu().numpy(), config, dry)
+    seconds = _seconds(call, dry)
+    model.close()
+    return row if seconds is None else {**row, "us_per_token": seconds * 1e6 / count}
+
+
+def _many(library: Path, config: LanguageConfig, batch: int, dry: bool) -> dict[str, Any]:
+    """Tokens a second of many sequences."""
+    model, context = Model(library, PREFIX), config.context
+    ids, room = _memory((batch, context), model.room(batch), dry)
+    given = torch.ones(batch, dtype=torch.int32, device=ids.device)
+
+    def call() -> None:
+        model.generate_batch(room, ids, given, batch, context, context - 1, stream=_stream(dry))
+
+    call()
+    _require_text(library, ids[batch - 1].cpu().numpy(), config, dry)
+    seconds = _seconds(call, dry)
+    model.close()
+    row: dict[str, Any] = {"name": f"batch {batch}"}
+    return row if seconds is None else {**row, "tokens_per_second": batch * (context - 1) / seconds}
+
+
+def _memory(shape: tuple[int, ...], room: int, dry: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    device = "cpu" if dry else "cuda"
+    ids = torch.ones(shape, dtype=torch.int32, device=device)
+    return ids, torch.empty(room, dtype=torch.uint8, device=device)
+
+
+def _stream(dry: bool) -> int:
+    return 0 if dry else int(torch.cuda.current_stream().cuda_stream)
+
+
+def _require_text(library: Path, found: Any, config: LanguageConfig, dry: bool) -> None:
+    wanted = ShimModel.runtime_text(library, PREFIX, found[:1], config.context - 1)
+    if found[1:].tolist() != wanted:
+        raise ToolError(f"the {'shim' if dry else 'GPU'} writes another text than the C runtime")
+
+
+def _seconds(call: Callable[[], None], dry: bool) -> float | None:
+    """Median of the rounds, by CUDA events."""
+    if dry:
+        return None
+    found = []
+    for i in range(-3, ROUNDS):
+        a, b = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        a.record()
+        call()
+        b.record()
+        b.synchronize()
+        if i >= 0:
+            found.append(a.elapsed_time(b) / 1e3)
+    return statistics.median(found)
+
+
+# ---- PyTorch ----
+
+
+def _torch_rows(model: LanguageModel, dry: bool) -> list[dict[str, Any]]:
+    net = LanguageNet.from_model(model).to("cpu" if dry else "cuda")
+    found = []
+    for fast in (False, True):
+        torch.backends.cuda.matmul.allow_tf32 = fast
+        for batch in (1, *BATCHES):
+            step = _step(net, 2 if dry else batch)
+            seconds = _seconds(step if dry else _graph_of(step), dry)
+            row: dict[str, Any] = {"name": f"batch {batch}"}
+            if seconds is None:
+                step()
+            else:
+                row |= {"us_per_token": seconds * 1e6, "tokens_per_second": batch / seconds}
+            found.append({**row, "peer": f"torch CUDA graph, {'TF32' if fast else 'f32'}"})
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return found
+
+
+def _step(net: LanguageNet, batch: int) -> Callable[[], None]:
+    """One greedy step of ``batch`` sequences with half a context behind them."""
+    c, device = net.config, net.head.weight.device
+    ids = torch.ones((batch, 1), dtype=torch.int64, device=device)
+    shape = (batch, c.heads, c.context // 2, c.dim // c.heads)
+    pasts = [(torch.randn(shape, device=device), torch.randn(shape, device=device))] * c.blocks
+
+    def step() -> None:
+        cache = Cache()
+        cache.pasts, cache.length = list(pasts), c.context // 2
+        with torch.inference_mode():
+            ids.copy_(net.advance(ids, cache).argmax(-1))
+
+    return step
+
+
+def _graph_of(step: Callable[[], None]) -> Callable[[], None]:
+    with torch.inference_mode():
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+    return graph.replay

@@ -1,0 +1,167 @@
+"""Language models on CUDA, on the CPU's shim: the C runtime's logits and texts, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cuda_language import (
+    MODELS,
+    ORDERS,
+    PREFIX,
+    build,
+    changed,
+    container,
+    emitted,
+    library,
+    loaded,
+    reference,
+    same_bits,
+    sampler,
+    texts_agree,
+    without_barrier,
+)
+
+from crystalc.container import read
+from crystalc_cuda.language import cuda_language_files
+from crystalc_cuda.language_entry import Draw, GpuError, Plan
+from tests.language_models import torch_logits
+
+PLANS = {
+    "one block": Plan(1, 1, 1, 1, 0),
+    "a cluster": Plan(3, 1, 1, 0, 0),
+    "a grid": Plan(4, 0, 1, 1, 0),
+    "weights in L2": Plan(2, 0, 0, 0, 0),
+}
+DRAWS = [
+    None,
+    Draw(0.8, 1.0, 0, 7),
+    Draw(1.2, 1.0, 5, 3),
+    Draw(1.0, 0.7, 0, 11),
+    Draw(2.0, 0.9, 9, 5),
+]
+
+
+def _ids(name: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    vocabulary = MODELS[name].get("vocabulary", 23)
+    return np.random.default_rng(seed).integers(0, vocabulary, shape).astype(np.int32)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_the_runtimes(name: str) -> None:
+    """Nine windows: one more than a block of threads takes."""
+    context = MODELS[name]["context"]
+    ids, targets = _ids(name, (9, context)), _ids(name, (9, context), 1)
+    with reference(name) as c:
+        wanted = np.array([c.logits(row) for row in ids])
+    shifted = wanted.astype(np.float64) - wanted.max(-1, keepdims=True)
+    exact = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    exact = np.take_along_axis(exact, targets[..., None].astype(np.int64), -1)[..., 0]
+    for order in ORDERS:
+        with loaded(library(name), order) as gpu:
+            found, logits = gpu.score(ids, targets)
+        assert same_bits(logits, wanted), order
+        assert np.abs(found - exact).max() < 1e-5 * np.abs(exact).max()
+
+
+def test_logits_are_those_of_the_weights_in_the_file() -> None:
+    """Against PyTorch, so that the runtime is not the only witness."""
+    ids = _ids("two blocks", (1, 7))
+    wanted = torch_logits(read(container("two blocks"))[0], ids.astype(np.int64))
+    with loaded(library("two blocks")) as gpu:
+        logits = gpu.score(ids, ids)[1]
+    assert np.abs(logits - wanted).max() < 1e-2 * np.sqrt(np.square(wanted).mean())
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("plan", PLANS)
+def test_one_sequence_writes_the_runtimes_text(name: str, plan: str) -> None:
+    """Past the context; greedy, and drawn in every way."""
+    prompt, count = _ids(name, (3,)), 2 * MODELS[name]["context"]
+    order = ORDERS[list(PLANS).index(plan) % 3]
+    with reference(name) as c, loaded(library(name), order, PLANS[plan]) as gpu:
+        for draw in DRAWS:
+            text, logits = gpu.generate(prompt, count, draw)
+            assert text.tolist() == c.generate(prompt, count, sampler(draw))
+            known = [*prompt, *text][: MODELS[name]["context"]]
+            wanted = c.logits(known)[len(prompt) - 1 :]
+            assert same_bits(logits[: len(wanted)], wanted)
+
+
+def test_a_prompt_longer_than_the_context() -> None:
+    prompt = _ids("two blocks", (30,))
+    with reference("two blocks") as c, loaded(library("two blocks")) as gpu:
+        wanted = c.generate(prompt, 5, sampler(None))
+        assert gpu.generate(prompt, 5)[0].tolist() == wanted
+        assert gpu.generate_batch([prompt], 5)[0].tolist() == wanted
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_many_sequences_write_the_runtimes_texts(name: str) -> None:
+    """Prompts of all lengths; so many of them that a block takes sixteen."""
+    count = MODELS[name]["context"] + 2
+    prompts = [_ids(name, (1 + seed % 9,), seed) for seed in range(35)]
+    with reference(name) as c, loaded(library(name), "random:5") as gpu:
+        few, many = gpu.generate_batch(prompts[:3], count), gpu.generate_batch(prompts, count)
+        wanted = [c.generate(p, count, sampler(None)) for p in prompts]
+    assert few.tolist() == wanted[:3]
+    assert many.tolist() == wanted
+
+
+def test_a_row_without_room_or_prompt_is_left_alone() -> None:
+    ids = np.full((3, 6), 2, np.int32)
+    given = np.array([0, 4, 2], np.int32)
+    with loaded(library("two blocks")) as gpu, reference("two blocks") as c:
+        room = np.zeros(gpu.model.room(3), np.uint8)
+        at = (a.ctypes.data for a in (room, ids, given))
+        gpu.model.generate_batch(*at, 3, 6, 4)
+        wanted = c.generate([2, 2], 4, sampler(None))
+    assert ids[:2].tolist() == [[2] * 6] * 2
+    assert ids[2].tolist() == [2, 2, *wanted]
+
+
+def test_arguments_are_refused_by_code() -> None:
+    ids = np.zeros(4, np.int32)
+    at = ids.ctypes.data
+    with loaded(library("two blocks")) as gpu:
+        for given, count in ((0, 1), (1, -1), (2**31 - 1, 1)):
+            with pytest.raises(GpuError, match=r"out of range \(code 51\)"):
+                gpu.model.generate(at, at, given, count)
+        with pytest.raises(GpuError, match="code 51"):
+            gpu.model.score(at, at, at, 1, 8, 8, at)  # the context is 7
+        with pytest.raises(GpuError, match="code 51"):
+            gpu.model.generate_batch(at, None, at, 1, 4, 1)
+    for plan, code in ((Plan(17, 1, 1, 0, 0), 51), (Plan(2, 1, 0, 0, 0), 51), (Plan(9, 0), 52)):
+        with pytest.raises(GpuError, match=f"code {code}"), loaded(library("l1"), plan=plan):
+            pass
+
+
+def test_a_model_of_other_sizes_is_refused() -> None:
+    """The file inside is replaced by one of another shape."""
+    folder = changed("l1", "other-sizes", lambda text: text.replace("FFN = 0", "FFN = 64"))
+    with pytest.raises(GpuError, match=r"compiled in \(code 50\)"), loaded(build(folder)):
+        pass
+
+
+BARRIERS = {
+    "sums of warps": without_barrier("row_sums"),
+    "largest of warps": without_barrier("cut_digits"),
+    "a norm of many": without_barrier("take_norm"),
+    "the cluster's": lambda text: text.replace("        CRYSTAL_GRID_SYNC();\n", ""),
+}
+
+
+@pytest.mark.parametrize("barrier", BARRIERS)
+def test_a_missing_barrier_is_felt(barrier: str) -> None:
+    """In some order of threads the launch fails or the text is another."""
+    path = build(changed("l1", "without-" + barrier.replace(" ", "-"), BARRIERS[barrier]))
+    assert any(texts_agree(path, order).returncode for order in ORDERS)
+
+
+def test_with_its_barriers_nothing_is_felt() -> None:
+    assert not any(texts_agree(library("l1"), order).returncode for order in ORDERS)
+
+
+def test_emitted_bytes_are_the_same_again() -> None:
+    for path, content in cuda_language_files(container("l1"), PREFIX, "a test").items():
+        data = content.encode() if isinstance(content, str) else content
+        assert (emitted("l1") / path).read_bytes() == data

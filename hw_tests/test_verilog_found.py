@@ -1,0 +1,98 @@
+"""Graphs that fuzzing found to differ from the oracle, cut down by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystalc.interpret import interpret
+from crystalc.ir import Builder, FixedType, Graph, Loc, Op, TensorType
+from hw_tests.verilog_models import NEEDS_ICARUS, Array, build, run
+
+pytestmark = NEEDS_ICARUS
+
+HERE = Loc("found")
+
+
+def clipped_below_its_type() -> Graph:
+    """An index clipped to 7, the top of a signed type: more bits than its own choose an entry."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(1, FixedType(False, 6)), HERE)
+    factor = made.const(np.array([1 << 6]), FixedType(False, 7), HERE, None, "scale")
+    index = made.op(Op.REQUANT, (x, factor), typed(1, FixedType(True, 4)), HERE, shift=7)
+    points = made.const(np.array([[3]]), FixedType(False, 6), HERE, None, "positions")
+    apart = made.op(Op.DISTANCE, (index, points), typed(1, FixedType(False, 6)), HERE, metric="l1")
+    return finished(made, apart)
+
+
+def a_start_of_many_pieces() -> Graph:
+    """Weights of one bit beside starts of nine, which no group is long enough to read."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 8)), HERE)
+    points = made.const(np.zeros((1, 2), int), FixedType(False, 8), HERE, None, "positions")
+    apart = made.op(Op.DISTANCE, (x, points), typed(1, FixedType(False, 9)), HERE, metric="l1")
+    return finished(made, apart)
+
+
+def divided_by_less_than_nothing() -> Graph:
+    """A divisor below 1 counts as 1."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    rows = [np.array([[3, -2], [1, 5]]), np.array([[-1, 2]])]
+    top, below = (
+        made.op(
+            Op.MATMUL,
+            (x, made.const(row, FixedType(True, 4), HERE, None, "weight")),
+            typed(len(row), FixedType(True, 9)),
+            HERE,
+            transposed=True,
+        )
+        for row in rows
+    )
+    divided = made.op(Op.DIV, (top, below), typed(2, FixedType(True, 12)), HERE, shift=1)
+    return finished(made, divided)
+
+
+def one_active_number_for_all() -> Graph:
+    """An active constant of one element beside several sums."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    rows = np.array([[3, -2], [1, 5], [-4, 2]])
+    weight = made.const(rows, FixedType(True, 4), HERE, None, "weight")
+    y = made.op(Op.MATMUL, (x, weight), typed(3, FixedType(True, 9)), HERE, transposed=True)
+    bias = made.const(np.array([24]), FixedType(True, 6), HERE, np.array([True]), "offset")
+    return finished(made, made.op(Op.SUB, (bias, y), typed(3, FixedType(True, 10)), HERE))
+
+
+def finished(made: Builder, last: int) -> Graph:
+    made.op(Op.OUTPUT, (last,), made.nodes[last].type, HERE)
+    return made.graph()
+
+
+def typed(size: int, elem: FixedType) -> TensorType:
+    return TensorType((size,), elem)
+
+
+def every_input(graph: Graph) -> Array:
+    elem, size = graph.input.type.elem, graph.input.type.shape[0]
+    assert isinstance(elem, FixedType)
+    spots = np.linspace(elem.low, elem.high, 64 if size == 1 else 12).astype(int)
+    return np.stack(np.meshgrid(*[spots] * size), -1).reshape(-1, size)
+
+
+@pytest.mark.parametrize(
+    ("graph", "arch"),
+    [
+        (clipped_below_its_type(), "parallel"),
+        (a_start_of_many_pieces(), "folded"),
+        (divided_by_less_than_nothing(), "folded"),
+        (divided_by_less_than_nothing(), "parallel"),
+        (one_active_number_for_all(), "folded"),
+    ],
+    ids=["clipped", "pieces", "folded division", "parallel division", "one active number"],
+)
+def test_equals_the_oracle(graph: Graph, arch: str, tmp_path: Path) -> None:
+    x = every_input(graph)
+    assert np.array_equal(run(build(tmp_path, graph, arch=arch), x), interpret(graph, x))

@@ -1,0 +1,103 @@
+"""``crystalc prove`` on folded builds: sound ones are proved, seeded faults are found and named."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crystalc.cli import run
+from crystalc.driver import Options, compile_checkpoint, write
+from crystalc_verilog.proof.build import load
+from crystalc_verilog.proof.certificate import Certificate, Limits
+from crystalc_verilog.proof.prove import prove
+from hw_tests.verilog_models import tiny_checkpoint
+
+pytest.importorskip("pyosys", reason="pyosys is not installed")
+
+SHAPE: Any = {"inputs": 4, "neurons": 4, "outputs": 3, "frozen": 1.0}
+
+
+def built(place: Path, lanes: int, **shape: Any) -> Path:
+    options = {"arch": "folded", "lanes": str(lanes)}
+    wanted = Options("verilog", arithmetic="fixed", width=8, backend=options)
+    write(compile_checkpoint(tiny_checkpoint(**{**SHAPE, **shape}), wanted), place)
+    return place
+
+
+def proof(place: Path) -> Certificate:
+    return prove(load(place), Limits(1, 60.0, None), lambda what, done, of: None)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("sound"), 2, kernel="radial", activation="relu")
+
+
+def test_a_sound_build_is_proved(sound: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["prove", str(sound)]) == 0
+    assert "everything that was tried is proved" in capfd.readouterr().out
+    held = json.loads((sound / "proof.json").read_text())
+    assert {item["group"] for item in held["items"]} == {"neuron", "function", "output", "control"}
+    assert {i["neuron"] for i in held["items"] if i["group"] == "neuron"} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("lanes", "kernel"),
+    [
+        (1, {"kernel": "gauss"}),
+        (4, {"kernel": "laplace", "metric": "l1"}),
+        (3, {"kernel": "radial", "activation": "relu", "projection": True, "head": True}),
+    ],
+    ids=["gauss", "laplace", "projection and head"],
+)
+def test_every_kind_of_pass_is_proved(lanes: int, kernel: Any, tmp_path: Path) -> None:
+    made = proof(built(tmp_path, lanes, **kernel))
+    assert made.ok, [i for i in made.items if i.status != "proved"]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{"frozen": 0.5}, {"kernel": "laplace", "normalized": True}],
+    ids=["active", "division"],
+)
+def test_what_is_not_covered_is_simulated_only(shape: Any, tmp_path: Path) -> None:
+    """Neither proved nor refuted."""
+    made = proof(built(tmp_path, 2, **shape))
+    bad = [item for item in made.items if item.status != "proved"]
+    assert bad and {item.status for item in bad} == {"simulated only"}
+
+
+def flipped(found: re.Match[str]) -> str:
+    """The lowest bit of a hexadecimal digit inverted."""
+    return f"{found[1]}{int(found[2], 16) ^ 1:x}{found[3]}"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("crystal.v", r"(?s)(module crystal_weights.*? = \d+'h[1-9a-f]\w*)(\w)(;)", flipped),
+        ("crystal.v", r"(wire last = a == \(g < \d+'d1 \? \d+'d)(\w)( :)", flipped),
+        ("crystal.v", r"else if \(advance\) v <=", "else v <="),
+        ("crystal.v", r"assign out_data = result;", "assign out_data = result ^ in_valid;"),
+        ("crystal_cells.v", r"first \? ~start : ~sum", "first ? start : ~sum"),
+        ("crystal_cells.v", r"over \? most : under", "under ? most : under"),
+        ("crystal.v", r"\{loading, begun, live\} <= 3'b100;", "{loading, live} <= 2'b10;"),
+    ],
+    ids=["weight", "step", "moves while held", "data and valid", "start", "clipping", "reset"],
+)
+def test_a_fault_is_found(sound: Path, tmp_path: Path, file: str, old: str, new: Any) -> None:
+    place = tmp_path / "wrong"
+    shutil.copytree(sound, place)
+    text = (place / file).read_text()
+    wrong = re.sub(old, new, text, count=1)
+    assert wrong != text
+    (place / file).write_text(wrong)
+    made = proof(place)
+    assert made.build.changed == [file]
+    bad = [item for item in made.items if item.status != "proved"]
+    assert bad and all(item.detail for item in bad)

@@ -1,0 +1,90 @@
+/* ---- a warp's tile of 16 samples: lane 4 g + t has rows g, g + 8 and columns 2 t, 2 t + 1 of
+        every eight ---- */
+
+#define EVERYONE 0xFFFFFFFFu
+
+template <int N> __device__ __forceinline__ int limited(int column)
+{
+    return N % 8 && column >= N ? N - 1 : column;
+}
+
+/* The column of number c of a tile; the last one again beyond the end. */
+template <int N> __device__ __forceinline__ int column_of(int tile, int t, int c)
+{
+    const int column = 8 * tile + 2 * t + (c & 1);
+    return column >= N ? N - 1 : column;
+}
+
+/* Sums, least and first greatest over the four lanes of a row; all four get it. */
+template <class T> __device__ __forceinline__ T quad_sum(T x)
+{
+    x += __shfl_xor_sync(EVERYONE, x, 1);
+    return x + __shfl_xor_sync(EVERYONE, x, 2);
+}
+
+template <class T> __device__ __forceinline__ T smaller(T a, T b) { return b < a ? b : a; }
+
+template <class T> __device__ __forceinline__ T quad_min(T x)
+{
+    x = smaller(x, __shfl_xor_sync(EVERYONE, x, 1));
+    return smaller(x, __shfl_xor_sync(EVERYONE, x, 2));
+}
+
+template <class T> __device__ __forceinline__ T highest();
+template <> __device__ __forceinline__ float highest<float>() { return __int_as_float(0x7f800000); }
+template <> __device__ __forceinline__ int32_t highest<int32_t>() { return 0x7fffffff; }
+template <> __device__ __forceinline__ int64_t highest<int64_t>()
+{
+    return (int64_t)0x7fffffffffffffff;
+}
+
+/* The greatest so far and its column; -1: none yet. */
+template <class T> struct Best {
+    T value = 0;
+    int column = -1;
+
+    __device__ __forceinline__ void take(T x, int k)
+    {
+        if (k >= 0 && (column < 0 || x > value || (x == value && k < column))) {
+            value = x;
+            column = k;
+        }
+    }
+};
+
+template <class T> __device__ __forceinline__ int quad_first(Best<T> best)
+{
+    for (int lanes = 1; lanes <= 2; ++lanes) {
+        const T value = __shfl_xor_sync(EVERYONE, best.value, lanes);
+        best.take(value, __shfl_xor_sync(EVERYONE, best.column, lanes));
+    }
+    return best.column;
+}
+
+/* Eight columns that the four lanes of a row have parts of: each gets the sums of its own two. */
+template <class S, class T>
+__device__ __forceinline__ void scatter(const S (&part)[8], int t, T *out)
+{
+    const bool high = t & 2, odd = t & 1;
+    S four[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const S send = high ? part[i] : part[4 + i], keep = high ? part[4 + i] : part[i];
+        four[i] = keep + __shfl_xor_sync(EVERYONE, send, 2);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+        const S send = odd ? four[i] : four[2 + i], keep = odd ? four[2 + i] : four[i];
+        out[i] = (T)(keep + __shfl_xor_sync(EVERYONE, send, 1));
+    }
+}
+
+/* Number c of a tile to row `row` + 8 (c >> 1) and column `column` + (c & 1), where they exist. */
+template <int N, class T>
+__device__ __forceinline__ void store(T *out, int row, int n, int column, const T (&v)[4])
+{
+#pragma unroll
+    for (int c = 0; c < 4; ++c)
+        if (row + 8 * (c >> 1) < n && column + (c & 1) < N)
+            out[(size_t)N * (row + 8 * (c >> 1)) + column + (c & 1)] = v[c];
+}

@@ -1,0 +1,178 @@
+/* ---- products of bytes on tensor cores, exact ---- */
+
+struct Bytes {
+    unsigned word[4];
+};
+
+struct BytePair {
+    Bytes step[2];
+};
+
+/* Sixty-four columns of both rows, 16 bytes of each per lane: two steps. */
+__device__ __forceinline__ BytePair input_fragment(const uint4 &row0, const uint4 &row1)
+{
+    return {{{{row0.x, row1.x, row0.y, row1.y}}, {{row0.z, row1.z, row0.w, row1.w}}}};
+}
+
+__device__ __forceinline__ unsigned pack4(int a, int b, int c, int d)
+{
+    const unsigned low = __byte_perm((unsigned)a, (unsigned)b, 0x0040);
+    return __byte_perm(low, __byte_perm((unsigned)c, (unsigned)d, 0x0040), 0x5410);
+}
+
+/* Thirty-two columns in four tiles; numbers beyond the length count as zero. */
+template <int N>
+__device__ __forceinline__ Bytes fragment(const int32_t *const (&x)[4], int tile, int t)
+{
+    int v[4][4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int c = 0; c < 4; ++c)
+            v[i][c] = 8 * (tile + i) + 2 * t + (c & 1) < N ? x[i][c] : 0;
+    return {{pack4(v[0][0], v[0][1], v[1][0], v[1][1]), pack4(v[0][2], v[0][3], v[1][2], v[1][3]),
+             pack4(v[2][0], v[2][1], v[3][0], v[3][1]), pack4(v[2][2], v[2][3], v[3][2], v[3][3])}};
+}
+
+/* Tile k, or any other where there is no tile k. */
+template <int T> __device__ __forceinline__ constexpr int tile_or(int k) { return k < T ? k : 0; }
+
+template <int N, int S, int T>
+__device__ __forceinline__ void fragments_of(Bytes (&a)[S], const int32_t (&x)[T][4], int t)
+{
+#pragma unroll
+    for (int q = 0; q < S; ++q) {
+        const int32_t *const four[4] = {x[tile_or<T>(4 * q)], x[tile_or<T>(4 * q + 1)],
+                                        x[tile_or<T>(4 * q + 2)], x[tile_or<T>(4 * q + 3)]};
+        a[q] = fragment<N>(four, 4 * q, t);
+    }
+}
+
+/* Four bytes of a row from k on: zero beyond its end. */
+template <int N, class B> __device__ __forceinline__ unsigned load_word(const B *row, int k)
+{
+    unsigned word = 0;
+    if constexpr (N % 4 == 0) {
+        word = k < N ? *(const unsigned *)(row + k) : 0u;
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+            word |= k + e < N ? (unsigned)(uint8_t)row[k + e] << 8 * e : 0u;
+    }
+    return word;
+}
+
+/* Sixteen bytes, where possible at once. */
+template <int N, class B> __device__ __forceinline__ uint4 load_bytes(const B *row, int k)
+{
+    if constexpr (N % 16 == 0)
+        return k < N ? *(const uint4 *)(row + k) : make_uint4(0u, 0u, 0u, 0u);
+    else
+        return make_uint4(load_word<N>(row, k), load_word<N>(row, k + 4),
+                          load_word<N>(row, k + 8), load_word<N>(row, k + 12));
+}
+
+/* The sum of squares of sixteen bytes, signed or not. */
+template <class B> __device__ __forceinline__ int32_t squares(const uint4 &v)
+{
+    if constexpr ((B)-1 < 0)
+        return __dp4a((int)v.x, (int)v.x, __dp4a((int)v.y, (int)v.y,
+               __dp4a((int)v.z, (int)v.z, __dp4a((int)v.w, (int)v.w, 0))));
+    else
+        return (int32_t)__dp4a(v.x, v.x, __dp4a(v.y, v.y, __dp4a(v.z, v.z, __dp4a(v.w, v.w, 0u))));
+}
+
+/* One step of one tile; SIGNED says what x is, weights are signed. */
+template <bool SIGNED>
+__device__ __forceinline__ void multiply_one(int32_t (&d)[4], const Bytes &a,
+                                                    const unsigned *b)
+{
+    if (SIGNED)
+        crystal_mma_s8(d, a.word, b);
+    else
+        crystal_mma_u8s8(d, a.word, b);
+}
+
+template <bool SIGNED, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+                                                const unsigned (&b)[T][2],
+                                                const unsigned (&b1)[T][2])
+{
+#pragma unroll
+    for (int j = 0; j < T; ++j) {
+        multiply_one<SIGNED>(d[j], a.step[0], b[j]);
+        multiply_one<SIGNED>(d[j], a.step[1], b1[j]);
+    }
+}
+
+template <bool SIGNED, int T>
+__device__ __forceinline__ void multiply_step(int32_t (&d)[T][4], const Bytes &a,
+                                                     const unsigned *weights, int lane)
+{
+#pragma unroll
+    for (int j = 0; j < T; ++j) {
+        const uint2 words = *(const uint2 *)(weights + 2 * (32 * j + lane));
+        const unsigned b[2] = {words.x, words.y};
+        multiply_one<SIGNED>(d[j], a, b);
+    }
+}
+
+template <bool SIGNED, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+                                                const unsigned *weights, int stride, int lane)
+{
+    multiply_step<SIGNED>(d, a.step[0], weights, lane);
+    multiply_step<SIGNED>(d, a.step[1], weights + stride, lane);
+}
+
+/* All steps of K: weights held in registers, or in memory with `stride` words between steps. */
+template <bool SIGNED, int S, int T>
+__device__ __forceinline__ void multiply_all(int32_t (&d)[T][4], const Bytes (&a)[S],
+                                                    const unsigned (&b)[S][T][2])
+{
+#pragma unroll
+    for (int q = 0; q < S; ++q)
+#pragma unroll
+        for (int j = 0; j < T; ++j)
+            multiply_one<SIGNED>(d[j], a[q], b[q][j]);
+}
+
+template <bool SIGNED, int S, int T>
+__device__ __forceinline__ void multiply_all(int32_t (&d)[T][4], const Bytes (&a)[S],
+                                                    const unsigned *weights, int stride, int lane)
+{
+#pragma unroll
+    for (int q = 0; q < S; ++q)
+        multiply_step<SIGNED>(d, a[q], weights + stride * q, lane);
+}
+
+/* x [N] in the warp's shared memory. */
+template <bool SIGNED, int N, int T>
+__device__ __forceinline__ void multiply_long(int32_t (&d)[T][4], const int32_t *x,
+                                                     const unsigned *weights, int stride, int t,
+                                                     int lane)
+{
+#pragma unroll 1
+    for (int q = 0; 32 * q < N; ++q) {
+        int32_t v[4][4];
+#pragma unroll
+        for (int c = 0; c < 16; ++c)
+            v[c >> 2][c & 3] = 32 * q + 8 * (c >> 2) < N ? x[32 * (16 * q + c) + lane] : 0;
+        const int32_t *const four[4] = {v[0], v[1], v[2], v[3]};
+        multiply_step<SIGNED>(d, fragment<N>(four, 4 * q, t), weights + stride * q, lane);
+    }
+}
+
+/* The chunk of x [N] that begins at tile `base`. */
+template <bool SIGNED, int N, int C, int T>
+__device__ __forceinline__ void multiply_chunk(int32_t (&d)[T][4], const int32_t (&x)[C][4],
+                                                      const unsigned *weights, int stride,
+                                                      int base, int t, int lane)
+{
+#pragma unroll
+    for (int q = 0; q < C / 4; ++q) {
+        const int32_t *const four[4] = {x[4 * q], x[4 * q + 1], x[4 * q + 2], x[4 * q + 3]};
+        multiply_step<SIGNED>(d, fragment<N>(four, base + 4 * q, t),
+                              weights + stride * (base / 4 + q), lane);
+    }
+}
