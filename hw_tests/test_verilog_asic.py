@@ -5,7 +5,6 @@ The tools themselves are not in CI: ``make asic`` installs them and runs the who
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +35,18 @@ Startpoint: u7 (rising edge-triggered flip-flop clocked by clk)
 POWER = """
 Sequential             5.00e-03   1.00e-03   1.00e-07   6.00e-03  65.2%
 Total                  7.00e-03   1.50e-03   6.00e-07   8.50e-03 100.0%
+"""
+LIBERTY = """
+library(some) {
+cell (INVX1) {
+  cell_footprint : "inv";
+  area : 16.000000;
+  pin(A) { capacitance : 0.01; }
+}
+cell (DFFSR) {
+  area : 176.5;
+}
+}
 """
 LAYOUT = "UNITS DISTANCE MICRONS 100 ;\nDIEAREA ( -320 -300 ) ( 27520 19300 ) ;\n"
 LOG = "  Processed 1265 nets total (0 fixed).\nFinal: No failed routes!\n"
@@ -74,12 +85,10 @@ def test_a_complaint_of_the_timing_tool_is_no_result() -> None:
         asic.read_timing(good, "STA", 2.0, 0.1)
 
 
-def test_areas_are_those_of_the_top() -> None:
-    top = {"area": 48528.0, "sequential_area": 17088.0}
-    text = "a line\n" + json.dumps({"modules": {"\\crystal": top, "\\INVX1": {"area": 16.0}}})
-    assert asic.areas(text, "crystal") == (48528.0, 17088.0)
-    with pytest.raises(ToolError, match="has no areas"):
-        asic.areas(text, "INVX1")
+def test_areas_are_added_up() -> None:
+    assert asic.areas(LIBERTY, {"INVX1": 3, "DFFSR": 2}) == (3 * 16.0 + 2 * 176.5, 2 * 176.5)
+    with pytest.raises(ToolError, match="has no NAND9"):
+        asic.areas(LIBERTY, {"INVX1": 3, "NAND9": 1})
 
 
 def test_the_die_is_measured_and_open_nets_are_no_layout() -> None:

@@ -5,9 +5,9 @@ Wires cost nothing here and the clock reaches every flip-flop at once: ``layout`
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ DRIVER, LOAD = "INVX1", 0.05
 """What drives an input and what an output drives (pF)."""
 
 CONSTRAINTS = "constraints.txt"
+REGISTERS = r"DFF\w+|LATCH"
+AREA = re.compile(r"^ *cell *\((\w+)\) *\{[^}]*?\barea *: *([\d.]+)", re.M)
 ROW = re.compile(r"^ +-?[\d.]+ +(-?[\d.]+) [v^] \S+ \((\w+)\)$", re.M)
 SLACK = re.compile(r"^ +(-?[\d.]+) +slack \(", re.M)
 POWER = re.compile(r"^Total(?: +[\d.e+-]+){3} +([\d.e+-]+) ", re.M)
@@ -111,11 +113,10 @@ def standard_cells(period: float) -> Device:
             "opt_clean -purge",
             f"read_liberty -lib {LIBERTY}",
         ),
-        resources=(("flip-flops", r"DFF.*|LATCH", 1), ("gates", r"(?!DFF|LATCH).*", 1)),
-        levels=r"(?!DFF|LATCH|INVX|BUFX|CLKBUF).*",
+        resources=(("flip-flops", REGISTERS, 1), ("gates", f"(?!{REGISTERS}).*", 1)),
+        levels=f"(?!{REGISTERS}|INVX|BUFX|CLKBUF).*",
         through=r"(INVX|BUFX|CLKBUF)\d",
         models=(str(TECH / "osu018_stdcells.v"),),
-        liberty=str(LIBERTY),
     )
 
 
@@ -145,7 +146,7 @@ def run_asic(
         counts = synthesise(build, name, aim, use=use, folder=folder)
     timing = analyse(folder, name, period, activity)
     got = simulate_netlist(build, facts, folder, use, aim, counts.cells, x)
-    area, registers = areas((folder / "stat.json").read_text(encoding="utf-8"), name)
+    area, registers = areas(LIBERTY.read_text(encoding="utf-8"), counts.cells)
     return Asic(
         counts=counts,
         area=area,
@@ -164,14 +165,14 @@ def require() -> None:
         raise ToolError(f"the cell library {LIBERTY} is missing", HINT)
 
 
-def areas(text: str, top: str) -> tuple[float, float]:
-    """Area of all cells and of the flip-flops, um2, in what ``stat -liberty -json`` wrote."""
-    try:
-        found = json.loads(text[text.index("{") :])["modules"][f"\\{top}"]
-        return float(found["area"]), float(found["sequential_area"])
-    except (ValueError, KeyError) as error:
-        hint = "older Yosys does not count areas in JSON: --engine pyosys"
-        raise ToolError("Yosys's stat -json has no areas", hint, text[:400]) from error
+def areas(liberty: str, cells: Mapping[str, int]) -> tuple[float, float]:
+    """Area of so many cells by type and of the flip-flops among them, um2. Raises ToolError."""
+    each = {m[1]: float(m[2]) for m in AREA.finditer(liberty)}
+    unknown = sorted(set(cells) - set(each))
+    if unknown:
+        raise ToolError(f"the cell library has no {unknown[0]}, which the netlist holds")
+    sums = {kind: each[kind] * count for kind, count in cells.items()}
+    return sum(sums.values()), sum(v for k, v in sums.items() if re.fullmatch(REGISTERS, k))
 
 
 def analyse(folder: Path, name: str, period: float, activity: float | None) -> Timing:

@@ -16,7 +16,7 @@ class Device:
     has no open simulation model. ``resources``: (what it is called, pattern of cell types, how
     many one cell is). ``levels``: types that count in the logic depth; ``through``: types that a
     path goes through without counting. ``models``: files with simulation models, by absolute path
-    or in Yosys's folder. ``liberty``: file of cells with areas, which ``stat`` then adds up.
+    or in Yosys's folder.
     """
 
     name: str
@@ -28,7 +28,6 @@ class Device:
     models: Sequence[str]
     no_dsp: str = ""
     no_hard: str = ""
-    liberty: str = ""
 
     def script(self, top: str, flags: str) -> list[str]:
         """The passes for module ``top``."""

@@ -131,7 +131,7 @@ def synthesise(
         device=aim.name,
         engine=yosys.name,
         version=yosys.version,
-        library=aim.liberty or f"{aim.models[0]} of Yosys {yosys.version}",
+        library=_library(aim, yosys),
         script=tuple(script),
         dsp=dsp,
         resources=aim.count(cells),
@@ -139,6 +139,11 @@ def synthesise(
         depth=logic_depth((folder / "netlist.json").read_text(encoding="utf-8"), top, aim),
         seconds=round(seconds, 1),
     )
+
+
+def _library(aim: Device, yosys: Engine) -> str:
+    name = aim.models[0]
+    return name if Path(name).is_absolute() else f"{name} of Yosys {yosys.version}"
 
 
 def _copy(source: Path, to: Path) -> None:
@@ -159,7 +164,6 @@ def _script(
     aim: Device, top: str, sources: Sequence[str], flags: str, forget: Sequence[str]
 ) -> list[str]:
     """Nothing in it comes from a model: file names are ours and ``top`` is an identifier."""
-    liberty = f" -liberty {aim.liberty}" if aim.liberty else ""
     return [
         f"read_verilog -defer {' '.join(sources)}",
         *forget,
@@ -167,7 +171,7 @@ def _script(
         "delete t:$scopeinfo",
         f"write_verilog -noattr {NETLIST}",
         "write_json netlist.json",
-        f"tee -q -o stat.json stat{liberty} -json",
+        "tee -q -o stat.json stat -json",
     ]
 
 
