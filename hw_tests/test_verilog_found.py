@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crystalc.diagnostics import CompileError
 from crystalc.interpret import interpret
 from crystalc.ir import Builder, FixedType, Graph, Loc, Op, TensorType
-from hw_tests.verilog_models import NEEDS_ICARUS, Array, build, run
+from hw_tests.verilog_models import NEEDS_ICARUS, Array, build, run, writes
 
 pytestmark = NEEDS_ICARUS
 
@@ -75,6 +76,21 @@ def twice_the_same_product() -> Graph:
     return finished(made, made.op(Op.ADD, (y, y), typed(1, FixedType(True, 10)), HERE))
 
 
+def active_weights_read_twice(divided: bool) -> Graph:
+    """Active weights for dividend and divisor, or for two vectors one after the other."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    size = 1 if divided else 2
+    rows, active = np.array([[3, -2], [1, 5]])[:size], np.array([True, False])[:size]
+    weight = made.const(rows, FixedType(True, 4), HERE, active, "weight")
+    y = made.op(Op.MATMUL, (x, weight), typed(size, FixedType(True, 9)), HERE, transposed=True)
+    if not divided:
+        z = made.op(Op.MATMUL, (y, weight), typed(2, FixedType(True, 13)), HERE, transposed=True)
+        return finished(made, z)
+    top = made.op(Op.SHIFT, (y,), typed(1, FixedType(True, 10)), HERE, left=1)
+    return finished(made, made.op(Op.DIV, (top, y), typed(1, FixedType(True, 12)), HERE, shift=0))
+
+
 def finished(made: Builder, last: int) -> Graph:
     made.op(Op.OUTPUT, (last,), made.nodes[last].type, HERE)
     return made.graph()
@@ -106,3 +122,16 @@ def every_input(graph: Graph) -> Array:
 def test_equals_the_oracle(graph: Graph, arch: str, tmp_path: Path) -> None:
     x = every_input(graph)
     assert np.array_equal(run(build(tmp_path, graph, arch=arch), x), interpret(graph, x))
+
+
+@pytest.mark.parametrize("divided", [True, False])
+def test_active_weights_that_are_read_twice_do_not_fold(divided: bool, tmp_path: Path) -> None:
+    """A write reaches one word: the second reader kept the old weights."""
+    graph = active_weights_read_twice(divided)
+    with pytest.raises(CompileError, match="has no place for active weights that are read twice"):
+        build(tmp_path, graph, arch="folded")
+    new = {graph.find(Op.CONST)[0]: np.array([[-4, 7], [1, 5]])[: 1 if divided else 2]}
+    x = every_input(graph)
+    got = run(build(tmp_path, graph), x, writes=writes(tmp_path, new), write_at=5)
+    assert np.array_equal(got[:5], interpret(graph, x[:5]))
+    assert np.array_equal(got[5:], interpret(graph, x[5:], new))

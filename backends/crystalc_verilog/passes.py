@@ -58,9 +58,9 @@ class Pass:
     scalar: bool
 
 
-def unfit(node: Node) -> CompileError:
-    """The refusal of an op that a folded design has no unit for."""
-    what = f"'{node.op.value}' here"
+def unfit(node: Node, what: str = "") -> CompileError:
+    """The refusal of an op, or of ``what`` about it, that a folded design has no unit for."""
+    what = what or f"'{node.op.value}' here"
     hint = "use -O arch=parallel"
     return refuse(f"-O arch=folded has no place for {what}", node.loc.key, node.loc.index, hint)
 
@@ -73,7 +73,9 @@ def passes(graph: Graph) -> list[Pass]:
     last = graph.output.inputs[0]
     if graph[last].op is Op.ARGMAX:
         last = graph[last].inputs[0]
-    return [*found, _pass(graph, last, stored, False)]
+    found.append(_pass(graph, last, stored, False))
+    _check_active(graph, found)
+    return found
 
 
 def final(graph: Graph) -> int:
@@ -87,6 +89,18 @@ def _stored(graph: Graph) -> set[int]:
     readers = {Op.MATMUL, Op.DISTANCE, *SCALARS}
     found = {node.inputs[0] for _, node in graph if node.op in readers}
     return found - set(graph.find(Op.INPUT))
+
+
+def _check_active(graph: Graph, found: Iterable[Pass]) -> None:
+    """An active weight stands in one word: a write from the bus reaches no second one."""
+    known: set[tuple[int, int]] = set()
+    for product in (p.product for p in found if p.product):
+        for owner, place in zip(product.nodes.flat, product.places.flat, strict=True):
+            if owner < 0:
+                continue
+            if (owner, place) in known:
+                raise unfit(graph[owner], "active weights that are read twice")
+            known.add((owner, place))
 
 
 def _divisors(graph: Graph) -> set[int]:
