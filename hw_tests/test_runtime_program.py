@@ -20,6 +20,7 @@ from crystalc.container import write
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc_c.build import run
+from crystalc_c.language import execute_language
 from crystalc_c.runtime import (
     PROGRAM_FLAGS,
     folder,
@@ -154,6 +155,14 @@ def test_a_model_inside_a_program_says_the_same(
     assert done.stdout == say(model, "abc", 40, 0.9).stdout
     symbols = run(["nm", "-g", "--defined-only", "lm"], tmp_path).decode().split("\n")
     assert not [s for s in symbols if "crystal" in s]
+
+
+def test_another_model_in_the_folder_is_no_part_of_this_one(model: Path, tmp_path: Path) -> None:
+    need("gcc")
+    for name in ("old", "lm"):
+        write_tree(tmp_path, language_files(model.read_bytes(), name, "made by a test"))
+    logits = execute_language(tmp_path, "lm", "", "", np.zeros((1, 3), np.int64))
+    assert logits.shape[:2] == (1, 3) and np.isfinite(logits).all()
 
 
 def test_the_prefix_is_an_identifier(model: Path) -> None:

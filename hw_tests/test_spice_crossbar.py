@@ -18,7 +18,7 @@ from crystalc_spice import SpiceBackend
 from crystalc_spice.build import Build, read_build
 from crystalc_spice.equations import Parts, solve
 from crystalc_spice.montecarlo import BOUND, Spread, draw, in_ngspice, tolerances
-from crystalc_spice.parts import in_ohms, kicad, lines
+from crystalc_spice.parts import kicad, lines, placed, scaled
 from crystalc_spice.series import decade, nearest
 from hw_tests.spice_models import NEEDS_NGSPICE, build, random_float_graph
 
@@ -123,13 +123,13 @@ def test_the_parts_list_counts_every_part(tmp_path: Path) -> None:
     netlist = (tmp_path / "crystal.cir").read_text()
     assert resistors == len(re.findall(r"^r\d+ ", netlist, re.MULTILINE))
     assert int(rows[-1]["quantity"]) == len(found.offsets)
-    assert lines(found)[0] == ("quantity", "part", "value", "references")
-    assert [in_ohms(v) for v in (4990.0, 1.2e6, 820.0)] == ["4.99k", "1.2M", "820"]
+    assert lines(placed(found))[0] == ("quantity", "part", "value", "references")
+    assert [scaled(v) for v in (4990.0, 1.2e6, 820.0, 5e-11)] == ["4.99k", "1.2M", "820", "50p"]
 
 
 def test_the_kicad_netlist_is_balanced_and_connects_every_pin(tmp_path: Path) -> None:
     found, _, _ = made(tmp_path, 5)
-    text = kicad(found)
+    text = kicad(placed(found))
     assert text.count("(") == text.count(")")
     pins = 2 * len(found.resistors) + 3 * len(found.offsets)
     assert text.count("(node ") == pins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from crystalc_spice.macro import SWING
 from crystalc_spice.montecarlo import BOUND, Spread, draw, in_ngspice, tolerances
 from crystalc_spice.noise import Band, noise
 from crystalc_spice.opamps import names, opamp
+from crystalc_spice.parts import FREE, placed
 from crystalc_spice.raw import read_plots, read_raw
 from crystalc_spice.series import decade
 from crystalc_spice.simulate import run_batch
@@ -204,6 +206,26 @@ def test_an_amplifier_has_the_speed_of_its_preset(name: str, tmp_path: Path) -> 
     assert np.interp(constant, seconds, volts) == pytest.approx(0.632e-3, rel=0.02)
     seconds, volts = response(with_rails(library(part)), 3.0, 5.0 / part.slew)
     assert np.gradient(volts, seconds).max() == pytest.approx(part.slew, rel=0.05)
+
+
+def test_the_parts_are_those_of_the_netlist(tmp_path: Path) -> None:
+    """All of them, and none of an op-amp's inside; an offset source is a wire."""
+    build, _, _ = made(tmp_path, 1)
+    parts = placed(build)
+    counts = Counter(part.kind for part in parts)
+    assert counts["resistor"] == build.facts["elements"]["r"]
+    assert counts["operational amplifier"] == len(build.offsets)
+    assert (
+        counts["operational amplifier"] + counts["analog multiplier"]
+        == (build.facts["elements"]["x"])
+    )
+    for part in parts:
+        expected = {"R": 2, "C": 2, "D": 2, "Q": 3, "U": 5}[part.reference[0]]
+        assert len(part.pins) == expected
+    text = build.netlist.read_text()
+    offsets = {m[1] for m in FREE.finditer(text)}
+    assert len(offsets) == len(build.offsets)
+    assert not offsets & {pin for part in parts for pin in part.pins}
 
 
 def test_presets_are_described() -> None:

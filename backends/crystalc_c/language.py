@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc_c.build import find_compiler, run
-from crystalc_c.runtime import LIBRARY_FLAGS, MAIN
+from crystalc_c.runtime import LIBRARY_FLAGS, units
 
 
 def execute_language(
@@ -21,12 +21,11 @@ def execute_language(
 ) -> NDArray[np.float32]:
     """Logits [B, T, V] of the program in ``build`` for token ids [B, T]. Raises ToolError."""
     flags = shlex.split(cflags) if cflags else LIBRARY_FLAGS[:2]
-    sources = sorted(p.name for p in build.glob("*.c") if p.name != MAIN)
     with tempfile.TemporaryDirectory(prefix="crystalc-") as place:
         folder = Path(place)
         made = folder / "model.so"
         shared = LIBRARY_FLAGS[2:]
-        run([*find_compiler(compiler), *flags, *shared, *sources, "-o", str(made)], build)
+        run([*find_compiler(compiler), *flags, *shared, *units(prefix), "-o", str(made)], build)
         np.save(folder / "ids.npy", np.asarray(ids, np.int64))
         here = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
         asked = [str(made), prefix, "ids.npy", "logits.npy"]

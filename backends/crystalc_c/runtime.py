@@ -62,6 +62,11 @@ def sources() -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(folder().glob("*.[ch]"))}
 
 
+def units(prefix: str) -> list[str]:
+    """C files of an emitted model, without its program: others in its folder are not ours."""
+    return sorted([f"{prefix}.c", *(n for n in sources() if n.endswith(".c") and n != MAIN)])
+
+
 def program(output: Path, compiler: str = "", flags: Sequence[str] = PROGRAM_FLAGS) -> Path:
     """Build the command-line program. Raises ToolError."""
     return _build(output, compiler, flags, frozenset())

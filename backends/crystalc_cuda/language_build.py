@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crystalc_c.build import find_compiler as find_c_compiler
 from crystalc_c.build import run
+from crystalc_c.runtime import units
 from crystalc_cuda.build import compile_shim
 
 SHIM_FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-c")
@@ -34,9 +35,9 @@ def shim_library(build: Path, prefix: str, output: Path, *flags: str) -> None:
         made = Path(place) / "gpu.o"
         compile_shim(build, [f"{prefix}_gpu.cu"], made, *SHIM_FLAGS, *flags)
         objects = [made]
-        for source in sorted(build.glob("*.c")):
-            objects.append(Path(place) / f"{source.stem}.o")
-            run([*compiler, *C_FLAGS, source.name, "-o", str(objects[-1])], build)
+        for source in units(prefix):
+            objects.append((Path(place) / source).with_suffix(".o"))
+            run([*compiler, *C_FLAGS, source, "-o", str(objects[-1])], build)
         link = [*compiler, "-shared", *flags, *map(str, objects), "-lstdc++", "-lm"]
         run([*link, "-o", str(output)], build)
 

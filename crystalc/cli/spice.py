@@ -168,20 +168,22 @@ def _picture(result: Tolerances, path: Path) -> None:
 @click.command()
 @click.argument("build", type=FOLDER)
 def bom(build: Path) -> None:
-    """Write the parts of BUILD as bom.csv and as a KiCad netlist."""
+    """Write the parts of BUILD, of level crossbar or macro, as bom.csv and a KiCad netlist."""
+    from collections import Counter
+
     from crystalc.files import write_atomic
     from crystalc_spice.build import read_build
-    from crystalc_spice.parts import kicad, lines
+    from crystalc_spice.parts import LEVELS, kicad, lines, placed
 
-    found = read_build(build)
-    rows = lines(found)
-    text = "\n".join(",".join(f'"{cell}"' for cell in row) for row in rows)
+    found = read_build(build, LEVELS)
+    parts = placed(found)
+    text = "\n".join(",".join(f'"{cell}"' for cell in row) for row in lines(parts))
     write_atomic(build / "bom.csv", text + "\n")
-    write_atomic(build / "kicad.net", kicad(found))
-    parts = found.facts["parts"]
-    click.echo(
-        f"parts   {parts['resistors']} resistors of {parts['resistor_values']} values "
-        f"({found.facts['series']}), {parts['amplifiers']} amplifiers, "
-        f"{parts['function_blocks']} function blocks (behavioral: no part is chosen)"
-    )
+    write_atomic(build / "kicad.net", kicad(parts))
+    counts = ", ".join(f"{n} {kind}s" for kind, n in Counter(p.kind for p in parts).items())
+    values = len({p.size for p in parts if p.kind == "resistor"})
+    click.echo(f"parts   {counts}; resistors of {values} values ({found.facts['series']})")
+    blocks = found.facts["parts"]["function_blocks"] if found.level == "crossbar" else 0
+    if blocks:
+        click.echo(f"not in it: {blocks} function blocks, for which no part is chosen")
     click.echo(f"wrote   {build / 'bom.csv'}, {build / 'kicad.net'}")
