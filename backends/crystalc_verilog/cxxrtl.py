@@ -23,6 +23,9 @@ from crystalc_verilog.engine import engine
 
 COMPILERS = ("clang++", "g++")
 FLAGS = ("-std=c++14", "-O1", "-w")
+STEPS = ("proc", "flatten", "opt_clean", "splitnets -driver", "write_cxxrtl -g0 design.cc")
+"""No facts for a debugger, and a register for each word of a bank: both are most of the C++."""
+
 TIMEOUT = 1800.0
 PATIENCE = 1_000_000
 """Clocks without a result after which the program gives up."""
@@ -75,7 +78,7 @@ class Program:
         """design.cc, and the main program beside it."""
         files = [self.build / "crystal_cells.v", self.build / f"{self.name}.v"]
         quoted = " ".join(f'"{path}"' for path in files)
-        script = [f"read_verilog {quoted}", f"hierarchy -top {self.name}", "write_cxxrtl design.cc"]
+        script = [f"read_verilog {quoted}", f"hierarchy -top {self.name}", *STEPS]
         engine("pyosys").run(script, place, TIMEOUT)
         sizes = [_words(self.facts[end]) for end in ("input", "output")]
         header = ["made by crystalc; do not edit"]
