@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.contenders import eager
 from benchmarks.speed import Shape, random_checkpoint
 from crystalc import driver
 from crystalc.checkpoint import Checkpoint
@@ -103,6 +102,8 @@ def torch_rows(checkpoint: Checkpoint, case: Case, samples: int) -> dict[str, fl
     """Inferences a second of PyTorch in f32 on as many samples as fit well; {} without CUDA."""
     if not torch.cuda.is_available():
         return {}
+    from benchmarks.contenders import eager  # which needs the extra "bench"
+
     count = min(samples, 1 << 18)
     x = torch.rand(count, case.shape.inputs, device="cuda")
     rows = {}

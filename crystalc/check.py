@@ -80,13 +80,18 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
 
 
 def judge_circuit(wanted: Array, got: Array, agreement: Electrical) -> Comparison:
-    """Compare voltages [batch, O]: within the stated error, and enough equal decisions."""
+    """Compare voltages [batch, O]: within the stated error, and enough equal decisions.
+
+    Vectors of which the oracle says the same, such as those that wake no neuron, are one decision.
+    """
     limit = agreement.absolute + agreement.share * float(np.ptp(wanted))
     found = judge(wanted, got, np.full(wanted.shape, limit))
-    needed = agreement.decisions * len(wanted)
-    if not found.ok or found.decisions_equal >= needed:
+    _, distinct = np.unique(wanted, axis=0, return_index=True)
+    equal = int((wanted[distinct].argmax(-1) == got[distinct].argmax(-1)).sum())
+    needed = agreement.decisions * len(distinct)
+    if not found.ok or equal >= needed:
         return found
-    text = f"{found.decisions_equal} of {len(wanted)} decisions are equal, {needed:g} are needed"
+    text = f"{equal} of {len(distinct)} different decisions are equal, {needed:g} are needed"
     return replace(found, ok=False, reason=text)
 
 

@@ -21,7 +21,7 @@ LONG = (
         "crystalc prove",
     ),  # minutes each: other tests take small models
 )
-SHORTER = {"crystalc train lm": " --steps 20", "make spice-sim": " COUNT=100"}
+SHORTER = {"crystalc train lm": " --steps 20"}
 """What is added to a line so that it takes seconds."""
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from random_graphs import quantized, samples_of
 from support import tiny_checkpoint
 
-from crystalc.backend import Capabilities, Exact, Within
-from crystalc.check import compare, judge
+from crystalc.backend import Capabilities, Electrical, Exact, Within
+from crystalc.check import compare, judge, judge_circuit
 from crystalc.error_bound import error_bound
 from crystalc.frontend.lower import lower
 from crystalc.interpret import interpret
@@ -146,3 +146,16 @@ def test_decisions() -> None:
     got = np.array([[1.0, 2, 3], [3, 2, 1], [1, 2.1, 2.05]])
     result = judge(wanted, got, np.full((3, 3), 0.2))
     assert (result.decisions_equal, result.undecided, result.ok) == (2, 1, True)
+
+
+def test_a_circuit_is_judged_by_different_decisions() -> None:
+    """Twenty vectors that the oracle tells nothing apart of are one of its decisions."""
+    wanted = np.array([[1.0, 0.999]] * 20 + [[k, 0.5] for k in range(2, 101)])
+    got = wanted.copy()
+    got[:20] = [0.999, 1.0]
+    agreement = Electrical(absolute=0.01, share=0.0, decisions=0.99)
+    found = judge_circuit(wanted, got, agreement)
+    assert found.ok and found.decisions_equal == 99
+    got[50] = got[50, ::-1]
+    found = judge_circuit(wanted, got, replace(agreement, absolute=1000.0))
+    assert found.reason == "98 of 100 different decisions are equal, 99 are needed"

@@ -16,7 +16,7 @@ from support import as_document, tiny_checkpoint, write_safetensors
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("crystalc", "backends", "templates", "README.md", "LICENSE", "pyproject.toml")
-WHEEL_BUDGET = 600_000
+WHEEL_BUDGET = 800_000
 """Bytes; the wheel is text: four targets, their templates, the C runtime, training."""
 
 

@@ -18,9 +18,10 @@ PARENT = "sleep 60 & echo $! > child; wait; : "
 """Like Yosys with ABC: a shell that waits for a child of its own. The last word is the script."""
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from pathlib import Path
 from crystalc_verilog.engine import Engine
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 Engine("slow", "1", ("/bin/sh", "-c", sys.argv[2])).run(["x"], Path(sys.argv[1]))
 """
 
