@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from crystalc.ir import FixedType, Graph, Op
 from crystalc.render import block_comment, render, source
+from crystalc_c.files import Frac
 from crystalc_cuda import lanes
 from crystalc_cuda.lanes import Lanes
 from crystalc_cuda.memory import Constant, Long, Member, Memory, Step
@@ -22,15 +23,6 @@ SHARED = 64 * 1024
 
 WARPS = 4
 """Warps of a block of the kernel of tiles."""
-
-
-@dataclass(frozen=True)
-class Frac:
-    """Binary point of the integers in or out: real = integer * 2^-``bits``."""
-
-    end: str
-    elem: str
-    bits: int
 
 
 @dataclass(frozen=True)
