@@ -142,11 +142,9 @@ def _checks(check: Mapping[str, Any], step: float) -> tuple[str, str, str]:
     if total["max_abs_error"] is None:
         return circuit, rtl, str(total["reason"])
     steps = total["max_abs_error"] / step
-    return (
-        circuit,
-        rtl,
-        f"{steps:.3g} {'step' if steps == 1 else 'steps'}, {total['decisions_equal']}/{total['vectors']} alike",
-    )
+    unit = "step" if steps == 1 else "steps"
+    alike = f"{total['decisions_equal']}/{total['vectors']} alike"
+    return circuit, rtl, f"{steps:.3g} {unit}, {alike}"
 
 
 def _parts(circuit: Mapping[str, Any]) -> str:
