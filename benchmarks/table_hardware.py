@@ -54,6 +54,20 @@ def levers(result: Result) -> str:
     return markdown(head, rows)
 
 
+def folded(result: Result) -> str:
+    """Folded designs, and plain ones of the same integers."""
+    rows = [
+        [
+            f"{r['lanes']}, {'plain' if r['model'] == 'plain' else '**crystalc**'}",
+            *(f"{r[k]:,}" for k in ("lut", "dsp", "clocks")),
+            f"{r['lut'] * r['clocks']:,}",
+        ]
+        for r in result["rows"]
+    ]
+    head = ("lanes, 64-32-10, radial relu, 8 bits", "LUT", "DSP", "clocks", "LUT x clocks")
+    return markdown(head, rows)
+
+
 def circuits(result: Result) -> str:
     """Circuits in ngspice, level by level."""
     rows = [

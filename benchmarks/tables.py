@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.table_hardware import circuits, levers, parallel
+from benchmarks.table_hardware import circuits, folded, levers, parallel
 from benchmarks.table_models import language, runtime
 from benchmarks.table_text import markdown, times
 
@@ -136,6 +136,11 @@ SECTIONS = (
         "Hardware: the same accuracy",
         "python -m benchmarks.rtl_levers",
         lambda: levers(read("rtl_levers")),
+    ),
+    (
+        "Hardware: one multiplier to 32",
+        "python -m benchmarks.folded",
+        lambda: folded(read("folded")),
     ),
     ("Circuits", "python -m benchmarks.spice", lambda: circuits(read("spice"))),
 )
