@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import Shape, random_checkpoint
+from benchmarks.random_models import Shape, random_checkpoint
 from crystalc import driver
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_TOOL_FAILED, ToolError
