@@ -1,7 +1,7 @@
 /* Many sequences: a block of threads takes SEQUENCES of them through the whole model and waits for
    nobody. Weights come from L2, once a token for all of its sequences. */
 
-enum { BATCH_THREADS = 384, BATCH_WARPS = BATCH_THREADS / 32 };
+enum { BATCH_THREADS = 256, BATCH_WARPS = BATCH_THREADS / 32 };
 constexpr __host__ __device__ int most(int a, int b) { return a > b ? a : b; }
 constexpr int INPUT_TILES = units(most(DIM, most(MOST_NEURONS, FFN)), 32);
 constexpr int WORK = most(DIM, most(units(MOST_NEURONS, 4) * 4, FFN));
