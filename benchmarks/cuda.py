@@ -13,7 +13,6 @@ import argparse
 import datetime
 import importlib
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.cuda_events import ROUNDS, seconds
 from benchmarks.random_models import Shape, random_checkpoint
 from crystalc import driver
 from crystalc.checkpoint import Checkpoint
@@ -34,7 +34,6 @@ from crystalc_cuda.build import compile_shim
 
 RESULT = Path(__file__).parent / "results" / "cuda.json"
 DRIVER = Path(__file__).with_name("cuda_driver.cu")
-ROUNDS = 15
 RESIDENT = 1 << 30
 """Bytes of input, so that no cache holds them."""
 
@@ -138,21 +137,6 @@ def compiled_call(model: torch.nn.Module, x: torch.Tensor) -> Callable[[], Any]:
     """torch.compile with CUDA graphs of its own."""
     made = torch.compile(model, mode="reduce-overhead")
     return lambda: made(x)
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """Median of the rounds, by CUDA events."""
-    found = []
-    with torch.inference_mode():
-        for i in range(-3, ROUNDS):
-            a, b = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            a.record()
-            call()
-            b.record()
-            b.synchronize()
-            if i >= 0:
-                found.append(a.elapsed_time(b) / 1e3)
-    return statistics.median(found)
 
 
 def language_rows(dry: bool) -> list[dict[str, Any]]:

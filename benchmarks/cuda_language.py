@@ -9,7 +9,6 @@ timing both kernels have to write the C runtime's text.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.cuda_events import seconds
 from crystalc.container import write
 from crystalc.diagnostics import ToolError
 from crystalc.files import write_tree
@@ -30,7 +30,6 @@ from crystalc_cuda.language_entry import GpuError, Model, Plan
 from crystalc_cuda.language_run import ShimModel
 
 PREFIX = "lm"
-ROUNDS = 15
 FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
 TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
 BATCHES = (1024, 4096)
@@ -138,19 +137,8 @@ def _require_text(library: Path, found: Any, config: LanguageConfig, dry: bool) 
 
 
 def _seconds(call: Callable[[], None], dry: bool) -> float | None:
-    """Median of the rounds, by CUDA events."""
-    if dry:
-        return None
-    found = []
-    for i in range(-3, ROUNDS):
-        a, b = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        a.record()
-        call()
-        b.record()
-        b.synchronize()
-        if i >= 0:
-            found.append(a.elapsed_time(b) / 1e3)
-    return statistics.median(found)
+    """Median of the rounds; none where nothing is timed."""
+    return None if dry else seconds(call)
 
 
 # ---- PyTorch ----
