@@ -21,14 +21,15 @@ CLOSED, FAR, FAINT = 1, 3, 4
 
 def with_dead_neurons(active: int | None = None) -> Checkpoint:
     """One neuron is closed everywhere, one beyond all inputs, the values of one round to 0."""
-    checkpoint = tiny_checkpoint("radial", "relu", frozen=1.0)
+    checkpoint: Checkpoint = tiny_checkpoint("radial", "relu", frozen=1.0)
     tensors = {k: np.array(v) for k, v in checkpoint.tensors.items()}
     tensors["field.radius"][CLOSED] = -1.0
     tensors["field.positions"][FAR] = 40.0
     tensors["field.values"][FAINT] *= np.float32(1e-4)
     if active is not None:
         tensors["field.frozen"][active] = False
-    return replace(checkpoint, tensors=tensors)
+    made: Checkpoint = replace(checkpoint, tensors=tensors)
+    return made
 
 
 def compiled(checkpoint: Checkpoint, arch: str, place: Path) -> Any:
@@ -72,6 +73,6 @@ def beyond_all_inputs(checkpoint: Checkpoint, elem: Any) -> bool:
 @NEEDS_ICARUS
 @pytest.mark.parametrize("arch", ["parallel", "folded"])
 def test_an_active_neuron_is_kept_since_it_may_be_rewritten(arch: str, tmp_path: Path) -> None:
-    report = compiled(with_dead_neurons(active=FAR), arch, tmp_path)
+    report = compiled(with_dead_neurons(active=CLOSED), arch, tmp_path)
     assert (report["neurons"]["frozen"], report["neurons"]["active"]) == (3, 1)
-    assert [d["neuron"] for d in report["neurons"]["dropped"]] == [CLOSED, FAINT]
+    assert [d["neuron"] for d in report["neurons"]["dropped"]] == [FAR, FAINT]
