@@ -57,11 +57,11 @@ def _control(made: Results) -> Features:
 def _lanes(made: Results) -> Features:
     """Products, sums, the row in which they finish, and the sum of squares beside them."""
     lanes, wide = made.lanes, made.sum.width
-    number, _, weight, term, _, pre, _, gap, _ = made.lane_parameters()
+    number, _, weight, term, _, pre, _, gap, _, own = made.lane_parameters()
     total: Features = Counter(
         lane_bits=lanes * wide,
         drain_bits=(lanes - 1) * wide,
-        pre_bits=lanes * (max(number, weight) + 2) if pre else 0,
+        pre_bits=lanes * (own + 2) if pre else 0,
         gap_bits=lanes * (max(number, weight) + 2) * (2 if gap == 1 else 3) if gap else 0,
         register_bits=lanes * (term + wide),
     )

@@ -1,9 +1,10 @@
 // One lane: sum <= (first ? start : sum) + term + 1, where the term of one step before is x * w; with
 // pre x * (w +- (x << BETA)); with gap |(x << LEFT) - w| (GAP 1) or its square (GAP 2); 0 where
-// counts is 0. PRE: 1 plus, 2 minus, 0 none. W: bits, S: signed. WT bits hold every term.
+// counts is 0. PRE: 1 plus, 2 minus, 0 none. W: bits, S: signed. WT bits hold every term, WP every x
+// where pre is 1.
 module crystal_lane #(
     parameter WX = 1, parameter SX = 0, parameter WW = 1, parameter WT = 1, parameter WSUM = 1,
-    parameter PRE = 0, parameter BETA = 0, parameter GAP = 0, parameter LEFT = 0
+    parameter PRE = 0, parameter BETA = 0, parameter GAP = 0, parameter LEFT = 0, parameter WP = WX
 ) (
     input  wire clk,
     input  wire advance,
@@ -29,7 +30,8 @@ module crystal_lane #(
         if (PRE == 0) begin : squares
             assign beside = w;
         end else begin : squares
-            wire signed [WS-1:0] own = pre ? (number <<< BETA) : 0;
+            wire signed [WP:0] squared = {(SX != 0) & x[WX-1], x[WP-1:0]};
+            wire signed [WS-1:0] own = pre ? (squared <<< BETA) : 0;
             assign beside = (PRE == 1) ? w + own : w - own;
         end
         if (GAP == 0) begin : gaps
