@@ -127,13 +127,13 @@ class Front(Shared):
         if self.result_type:
             lines += self.results_memory(self.result_type, size)
             new = f"{extended('known', self.result_type, wide)} | ({new} & {{{wide}{{is_fresh}}}})"
-        lines.append(f"wire [{wide - 1}:0] number = {new};")
+        lines.append(f"wire [{wide - 1}:0] operand = {new};")
         if lanes == 1:
-            lines.append(f"wire [{wide - 1}:0] x = number;")
+            lines.append(f"wire [{wide - 1}:0] x = operand;")
         else:
             lines += [
                 f"reg [{(lanes - 1) * wide - 1}:0] passed;",
-                f"wire [{lanes * wide - 1}:0] x = {{passed, number}};",
+                f"wire [{lanes * wide - 1}:0] x = {{passed, operand}};",
                 f"always @(posedge clk) if (advance) passed <= x[{(lanes - 1) * wide - 1}:0];",
             ]
         for wire, works in (
@@ -155,6 +155,7 @@ class Front(Shared):
         made, a = self.made, self.made.address_bits
         bits = index_bits(made.works[-1].address - made.base)
         write = "v_last & ~give" if made.total - made.base > 1 << bits else "v_last"
+        read, inside = read_at("a", bits, a, "store"), f"a[{a - 1}:{size}] == 0"
         return [
             *self.memory("store", bits, kind.width),
             f"reg [{kind.width - 1}:0] data, known;",
@@ -162,8 +163,8 @@ class Front(Shared):
             f"    store[{self.at(made.latency)}[{bits - 1}:0]] <= data;",
             "reg is_fresh;",
             "always @(posedge clk) if (advance) begin",
-            f"    is_fresh <= a[{a - 1}:{size}] == 0;",
-            f"    known <= a[{a - 1}:{size}] == 0 ? {kind.width}'d0 : {read_at('a', bits, a, 'store')};",
+            f"    is_fresh <= {inside};",
+            f"    known <= {inside} ? {kind.width}'d0 : {read};",
             "end",
         ]
 

@@ -24,7 +24,7 @@ FILL = 3
 PIECES = 4
 """Words, at most, in which one lane reads what a sum starts with."""
 
-PRESQUARE_LANES = 4
+PRESQUARE_LANES = 8
 """Up to so many lanes add x^2 on their own; more share one sum of squares."""
 
 

@@ -15,7 +15,7 @@ from crystalc_verilog.passes import elem, hull, unfit
 from crystalc_verilog.phrases import chosen, pushed, pushed_down
 from crystalc_verilog.wires import literal, table
 
-BLOCK = 1024
+BLOCK = 512
 """Bits of what sums start with from which on they take a block of memory."""
 
 

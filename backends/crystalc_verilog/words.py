@@ -20,6 +20,9 @@ from crystalc_verilog.wires import table
 PORT = 36
 """Bits of a word up to which a block of memory has a second port."""
 
+BLOCK = 4096
+"""Bits of weights from which on they take blocks of memory."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -79,6 +82,8 @@ class Words:
             return []
         if not self.routes:
             wide = self.width * self.grid.shape[1]
+            if self.bits >= BLOCK:
+                return [rom(f"{name}_weights", self.packed(), wide, ports=1)]
             made = table(f"{name}_weights", self.packed(), wide, "<=")
             return [render("verilog/rom.v.j2", made)]
         lanes = self.grid.shape[1]
@@ -100,6 +105,8 @@ class Words:
         lanes = self.grid.shape[1]
         if self.shared:
             return Counter()
+        if not self.routes and self.bits >= BLOCK:
+            return Counter(block_bits=self.bits)
         if not self.routes:
             return rom_features(self.packed(), width=self.width * lanes)
         total: Features = Counter(block_bits=(lanes * self.width) << self.key_bits)

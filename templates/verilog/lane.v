@@ -15,7 +15,7 @@ module crystal_lane #(
     input  wire [WX-1:0] x,
     input  wire signed [WW-1:0] w,
     input  wire [WSUM-1:0] start,
-    output reg  [WSUM-1:0] sum
+    output wire [WSUM-1:0] sum
 );
     localparam WS = (PRE == 0) ? WW : ((WW > WX + BETA) ? WW : WX + BETA) + 2;
     localparam WD = (GAP == 0) ? 1 : ((WW > WX + LEFT) ? WW : WX + LEFT) + 2;
@@ -55,9 +55,14 @@ module crystal_lane #(
     wire [WSUM-1:0] wide = $signed(product);
     /* verilator lint_on WIDTH */
     // The 1 is the price of a subtraction, whose operands no tool swaps: one look-up table a bit.
+    // Its lowest bit is kept inverted, as the chain of carries has it: one look-up table less.
     wire unused_apart = &{1'b0, apart};
+    localparam [WSUM-1:0] LOW = 1;
+    reg [WSUM-1:0] held;
+    wire [WSUM-1:0] next = wide - (first ? ~start : ~sum);
+    assign sum = held ^ LOW;
     always @(posedge clk) if (advance) begin
         product <= counts ? term : {WT{1'b0}};
-        sum <= wide - (first ? ~start : ~sum);
+        held <= next ^ LOW;
     end
 endmodule
