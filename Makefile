@@ -137,8 +137,11 @@ bench: setup ## every benchmark; results into benchmarks/results/ (long)
 	@$(BIN)/python -m benchmarks.freezing
 	@$(BIN)/python -m benchmarks.accuracy
 	@$(BIN)/python -m benchmarks.language
+	@$(BIN)/python -m benchmarks.runtime
 	@$(BIN)/python -m benchmarks.rtl_levers
 	@$(BIN)/python -m benchmarks.rtl
+	@$(BIN)/python -m benchmarks.folded
+	@$(BIN)/python -m benchmarks.estimate --measure --fit
 	@$(BIN)/python -m benchmarks.analog_noise
 	@$(BIN)/python -m benchmarks.spice
 

@@ -91,6 +91,16 @@ def active_weights_read_twice(divided: bool) -> Graph:
     return finished(made, made.op(Op.DIV, (top, y), typed(1, FixedType(True, 12)), HERE, shift=0))
 
 
+def less_the_least_input() -> Graph:
+    """A product less the least of what comes in, which no pass makes."""
+    made = Builder("found")
+    x = made.op(Op.INPUT, (), typed(2, FixedType(True, 5)), HERE)
+    weight = made.const(np.array([[3, -2], [1, 5]]), FixedType(True, 4), HERE, None, "weight")
+    y = made.op(Op.MATMUL, (x, weight), typed(2, FixedType(True, 9)), HERE, transposed=True)
+    least = made.op(Op.MIN, (x,), typed(1, FixedType(True, 5)), HERE)
+    return finished(made, made.op(Op.SUB, (y, least), typed(2, FixedType(True, 10)), HERE))
+
+
 def finished(made: Builder, last: int) -> Graph:
     made.op(Op.OUTPUT, (last,), made.nodes[last].type, HERE)
     return made.graph()
@@ -135,3 +145,12 @@ def test_active_weights_that_are_read_twice_do_not_fold(divided: bool, tmp_path:
     got = run(build(tmp_path, graph), x, writes=writes(tmp_path, new), write_at=5)
     assert np.array_equal(got[:5], interpret(graph, x[:5]))
     assert np.array_equal(got[5:], interpret(graph, x[5:], new))
+
+
+def test_the_least_input_does_not_fold(tmp_path: Path) -> None:
+    """Only results of a pass are compared as they are stored."""
+    graph = less_the_least_input()
+    with pytest.raises(CompileError, match="has no place for 'min' here"):
+        build(tmp_path, graph, arch="folded")
+    x = every_input(graph)
+    assert np.array_equal(run(build(tmp_path, graph), x), interpret(graph, x))

@@ -17,6 +17,7 @@ import pytest
 from support import as_document, tiny_checkpoint, write_safetensors
 
 from crystalc import __version__, backend, check
+from crystalc.cli import cli as commands
 from crystalc.cli import main, run
 from crystalc.pipeline import meaning_passes, pass_names, shaping_passes
 from crystalc.text import parse
@@ -352,3 +353,10 @@ def test_a_closed_pipe_is_no_error(model: str) -> None:
         command, shell=True, capture_output=True, text=True, env=dict(os.environ), timeout=60
     )
     assert done.stderr == ""
+
+
+def test_the_help_lists_every_command_on_a_line_of_its_own(cli: Cli) -> None:
+    _, said, _ = cli("--help")
+    listed = [line for line in said.split("Models:")[1].splitlines() if line.startswith("  ")]
+    assert [line for line in listed if line.endswith("...") or len(line) > 80] == []
+    assert {line.split()[0] for line in listed} == set(commands.commands)

@@ -7,6 +7,7 @@ another, and one element a clock goes on. Words of weights are skewed in the sam
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -184,7 +185,7 @@ def _work(
     columns = [address[i] - read + k for i, n in parts for k in range(n)]
     top = head(graph, made, lanes <= PRESQUARE_LANES) if product else None
     chain = _chain(graph, made, top, at)
-    _check_sides(graph, made, chain)
+    _check_sides(graph, made, chain, address.keys() - graph.find(Op.INPUT))
     plans = [schedule(s.lowered, levels) for s in chain if isinstance(s, Segment)]
     divisions = frozenset(
         u.node for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV
@@ -194,8 +195,12 @@ def _work(
     return Work(made, top, at, read, count, columns_, tuple(chain), plans_, divisions)
 
 
-def _check_sides(graph: Graph, made: Pass, chain: list[Segment | Unit]) -> None:
-    """One sum of squares, of the vector at hand; one least element; division at the very end."""
+def _check_sides(
+    graph: Graph, made: Pass, chain: list[Segment | Unit], results: Collection[int]
+) -> None:
+    """One sum of squares, of the vector at hand; one least element, of an earlier pass's results;
+    division at the very end.
+    """
     ports = {p for item in chain if isinstance(item, Segment) for p in item.ports}
     squares, least = graph.find(Op.SUMSQ), graph.find(Op.MIN)
     mine = made.product.parts if made.product else ()
@@ -203,8 +208,8 @@ def _check_sides(graph: Graph, made: Pass, chain: list[Segment | Unit]) -> None:
         other = [i for i in squares if [graph[i].inputs[0]] != [j for j, _ in mine]]
         if other:
             raise unfit(graph[other[0]])
-    if "least" in ports and len(least) > 1:
-        raise unfit(graph[least[1]])
+    if "least" in ports and (len(least) > 1 or graph[least[0]].inputs[0] not in results):
+        raise unfit(graph[least[-1]])
     divisions = [u for u in chain if isinstance(u, Unit) and graph[u.node].op is Op.DIV]
     if divisions and (made.target != final(graph) or len(divisions) > 1):
         raise unfit(graph[divisions[0].node])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -38,6 +40,14 @@ from crystalc.diagnostics import (
 
 INTERRUPTED = 130
 
+SECTIONS: Mapping[str, Sequence[click.Command]] = {
+    "Models": (train, inspect, compile_, demo, doctor),
+    "Verilog": (estimate, check, prove, neuron, synth, fpga, asic),
+    "Circuits": (levels, scope, noise, montecarlo, bom, partition),
+    "Language models": (quantize_study, verify, run_, upgrade),
+}
+"""The commands, in the order of ``crystalc --help``."""
+
 
 class MainGroup(click.Group):
     """A group whose first word may be a model: ``crystalc MODEL --target T``."""
@@ -47,6 +57,12 @@ class MainGroup(click.Group):
             self.refuse_misspelt(args[0])
             args = ["compile", *args]
         return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by section, one line each."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{c.name:14}", c.get_short_help_str(60)) for c in commands])
 
     def refuse_misspelt(self, word: str) -> None:
         """A word that is no file but nearly a command is not taken for a model."""
@@ -93,28 +109,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(compile_)
-cli.add_command(check)
-cli.add_command(neuron)
-cli.add_command(upgrade)
-cli.add_command(verify)
-cli.add_command(quantize_study)
-cli.add_command(train)
-cli.add_command(inspect)
-cli.add_command(doctor)
-cli.add_command(demo)
-cli.add_command(synth)
-cli.add_command(estimate)
-cli.add_command(fpga)
-cli.add_command(asic)
-cli.add_command(montecarlo)
-cli.add_command(bom)
-cli.add_command(partition)
-cli.add_command(noise)
-cli.add_command(scope)
-cli.add_command(levels)
-cli.add_command(prove)
-cli.add_command(run_)
+for command in itertools.chain(*SECTIONS.values()):
+    cli.add_command(command)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -42,7 +42,7 @@ def asic(
     layout: bool,
     report: Path | None,
 ) -> None:
-    """Map the Verilog design in BUILD to standard cells: area, setup timing, netlist check.
+    """Map BUILD to standard cells: area, timing, netlist check.
 
     The library is Debian's academic osu018 (180 nm), at its typical corner, without wires: a
     figure to compare designs by, nothing to make a chip from. BUILD/asic/ keeps all files.

@@ -23,7 +23,7 @@ from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK
 @click.option("--seed", type=int, default=1, show_default=True, help="Draws the inputs.")
 @click.pass_context
 def check(ctx: click.Context, build: Path, count: int, seed: int) -> None:
-    """Compare the design in BUILD with the oracle on very many inputs.
+    """Compare BUILD with the oracle on very many inputs.
 
     The RTL is translated to C++ (Yosys's CXXRTL) and compiled; every output must be equal.
     """

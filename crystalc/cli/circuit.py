@@ -34,7 +34,7 @@ class Frequency(click.ParamType[float]):
 @click.option("--to", "last", type=Frequency(), default="10M", show_default=True, help="Hertz.")
 @click.option("--vector", type=click.IntRange(0), help="Row of vectors.npy; default the middle.")
 def noise(build: Path, first: float, last: float, vector: int | None) -> None:
-    """Print the noise of BUILD's outputs, volts rms in a band of frequencies."""
+    """Print the noise of BUILD's outputs, volts rms in a band."""
     import numpy as np
 
     from crystalc_spice.build import read_build
@@ -84,7 +84,7 @@ def _remember(build: Path, facts: dict[str, Any]) -> None:
 @click.argument("build", type=FOLDER)
 @click.option("--format", "kind", type=click.Choice(["svg", "png"]), default="svg")
 def scope(build: Path, kind: str) -> None:
-    """Draw what was measured of BUILD: how it settles, a neuron's transfer curve."""
+    """Draw how BUILD settles and a neuron's transfer curve."""
     import numpy as np
 
     from crystalc.viz.circuit import settling_picture, transfer_picture
@@ -106,7 +106,7 @@ def scope(build: Path, kind: str) -> None:
 @click.command()
 @click.argument("builds", type=FOLDER, nargs=-1, required=True)
 def levels(builds: tuple[Path, ...]) -> None:
-    """Print one table of BUILDS: error, decisions, speed of the simulation, power, settling."""
+    """Print one table of circuits: error, decisions, power."""
     header = ("build", "level", "error", "decisions", "vectors/s", "power", "settling")
     rows = [header, *(_row(build) for build in builds)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @click.option("--time-passes", is_flag=True, help="Print the seconds each pass took.")
 @click.pass_context
 def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: Any) -> None:
-    """Compile MODEL for a target, build the artefact and check it against the oracle."""
+    """Compile MODEL for a target, build it and check it."""
     _require_target(given)
     if given["target"] == compile_crystal.TARGET:
         own = given_options(ctx, given["options"])

@@ -34,7 +34,7 @@ OWN_TOKENS = 512
     help="Take the token table from this checkpoint or .crystal file; version 2 has none.",
 )
 def upgrade(old: Path, output: Path, heads: int | None, tokens: Path | None) -> None:
-    """Write the version 2 file OLD as version 3, in the weight mode it has."""
+    """Write the version 2 container OLD as version 3."""
     from crystalc.container import read, write
     from crystalc.container.old import with_tokens
     from crystalc.files import write_atomic
@@ -68,7 +68,7 @@ def verify(
     count: int | None,
     **limits: float | None,
 ) -> None:
-    """Check CONTAINER against the checkpoint it was made from; exit 1 past the budget."""
+    """Check CONTAINER against its checkpoint, within the budget."""
     from crystalc.container import read
     from crystalc.container.compare import matched, tensor_errors
     from crystalc.container.oracle import Oracle
@@ -103,7 +103,7 @@ def verify(
 def quantize_study(
     model: Path, text: Path | None, count: int | None, prune_vocab: Path | None, as_json: bool
 ) -> None:
-    """What each weight mode of MODEL takes and costs, on one text.
+    """Print what each weight mode of MODEL takes and costs.
 
     Speed is that of the C runtime, which is built at its first use; - without a C compiler.
     """

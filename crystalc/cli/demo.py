@@ -48,7 +48,7 @@ class Row:
 @click.option("--model", type=click.Path(path_type=Path), help="A digits checkpoint to use.")
 @click.pass_context
 def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
-    """Train a digits crystal, compile it for every target, check it, draw it.
+    """Train a digits crystal, compile it everywhere, draw it.
 
     The trained model is kept in the output folder and used again by the next run.
     """

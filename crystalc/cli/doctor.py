@@ -37,7 +37,7 @@ PROGRAMS = {
 
 @click.command()
 def doctor() -> None:
-    """Print which tools are there, which targets they open, and how to get the rest."""
+    """Print which tools are there and how to get the rest."""
     click.echo(f"crystalc {__version__}, Python {platform.python_version()}\n")
     click.echo("packages")
     for name in PYTHON:

@@ -26,7 +26,7 @@ from crystalc.diagnostics import refuse
 def estimate(
     ctx: click.Context, /, model: Path, target: str, devices: tuple[str, ...], **given: Any
 ) -> None:
-    """Say what MODEL will take in hardware, before any synthesis, and how far off that may be."""
+    """Say what MODEL takes in hardware, before any synthesis."""
     from crystalc.driver import Options, compile_checkpoint
     from crystalc.frontend import read_checkpoint
 

@@ -34,7 +34,7 @@ def fpga(
     timing_allow_fail: bool,
     report: Path | None,
 ) -> None:
-    """Put the Verilog design in BUILD on an FPGA, behind a byte-serial port.
+    """Put BUILD on an FPGA, behind a byte-serial port.
 
     The wrapped design is first simulated against the oracle. BUILD/fpga-DEVICE/ keeps the
     wrapper, the netlist, the reports, the bitstream and fpga.json.

@@ -22,7 +22,7 @@ from crystalc.diagnostics import refuse
     help="Checkpoint with the neuron's new parameters.",
 )
 def neuron(build: Path, index: int, checkpoint: Path) -> None:
-    """Print the bus writes that give an active neuron of BUILD new real parameters.
+    """Print the bus writes that change an active neuron.
 
     Three columns: word address, byte address behind a bus wrapper, integer.
     """

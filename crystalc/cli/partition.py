@@ -49,7 +49,7 @@ SLOWEST = 1.0
 @click.option("--fpga", type=click.Choice(BOARDS), help="Place and route: latency in seconds.")
 @click.pass_context
 def partition(ctx: click.Context, /, model: Path, output: Path, **given: Any) -> None:
-    """Compile MODEL's frozen neurons to a circuit and its active ones to RTL.
+    """Compile frozen neurons to a circuit, active ones to RTL.
 
     Both are simulated and their sum is compared with the oracle's. OUTPUT/analog and
     OUTPUT/digital are builds like any other; OUTPUT/hybrid.json is the report.

@@ -29,7 +29,7 @@ SHOWN = 12
 def prove(
     ctx: click.Context, build: Path, jobs: int, limit: float, only: int | None, verbose: bool
 ) -> None:
-    """Prove BUILD, made by crystalc MODEL --target verilog, by SAT and exact algebra."""
+    """Prove the Verilog of BUILD by SAT and exact algebra."""
     from crystalc.files import write_atomic
     from crystalc_verilog.proof.build import load
     from crystalc_verilog.proof.certificate import Limits

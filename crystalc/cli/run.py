@@ -32,9 +32,10 @@ def run_(
     bench: bool,
     perplexity: str,
 ) -> int:
-    """Write on from PROMPT ("-": standard input) with the language model in MODEL.
+    """Write on from PROMPT with the language model MODEL.
 
-    The runtime is built with the system's C compiler at its first use.
+    PROMPT "-" is read from standard input. The runtime is built with the system's C compiler at
+    its first use.
     """
     from crystalc_c.runtime import talk
 

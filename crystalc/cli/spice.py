@@ -47,7 +47,7 @@ def montecarlo(
     vectors: Path | None,
     dataset: str | None,
 ) -> None:
-    """Draw the parts of BUILD at random and count the decisions that stay."""
+    """Draw BUILD's parts at random, count decisions that stay."""
     from rich.progress import track
 
     from crystalc.files import write_atomic
@@ -168,7 +168,7 @@ def _picture(result: Tolerances, path: Path) -> None:
 @click.command()
 @click.argument("build", type=FOLDER)
 def bom(build: Path) -> None:
-    """Write the parts of BUILD, of level crossbar or macro, as bom.csv and a KiCad netlist."""
+    """Write the parts of a circuit: bom.csv, a KiCad netlist."""
     from collections import Counter
 
     from crystalc.files import write_atomic

@@ -35,7 +35,7 @@ DEVICES = ("xcup", "ice40", "ecp5", "generic")
 @click.option("--json", "copy", type=click.Path(path_type=Path), help="Also write the result here.")
 @click.pass_context
 def synth(ctx: click.Context, /, build: Path, device: str, **given: Any) -> None:
-    """Synthesise the Verilog design in BUILD and count its cells.
+    """Synthesise the Verilog of BUILD and count its cells.
 
     BUILD/synth-DEVICE/ keeps the script, the log, the netlist and synth.json.
     """
