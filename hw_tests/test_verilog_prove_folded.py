@@ -81,12 +81,12 @@ def flipped(found: re.Match[str]) -> str:
     ("file", "old", "new"),
     [
         ("crystal.v", r"(?s)(module crystal_weights.*? = \d+'h[1-9a-f]\w*)(\w)(;)", flipped),
-        ("crystal.v", r"(wire last = a == \(g < \d+'d1 \? \d+'d)(\w)( :)", flipped),
+        ("crystal.v", r"(wire last = .*? == \d+'h)(\w)(\))", flipped),
         ("crystal.v", r"else if \(advance\) v <=", "else v <="),
         ("crystal.v", r"assign out_data = result;", "assign out_data = result ^ in_valid;"),
         ("crystal_cells.v", r"first \? ~start : ~sum", "first ? start : ~sum"),
         ("crystal_cells.v", r"over \? most : under", "under ? most : under"),
-        ("crystal.v", r"\{loading, begun, live\} <= 3'b100;", "{loading, live} <= 2'b10;"),
+        ("crystal.v", r"\{d1, d2, live, first\} <= 0;", "{d1, d2, first} <= 0;"),
     ],
     ids=["weight", "step", "moves while held", "data and valid", "start", "clipping", "reset"],
 )
