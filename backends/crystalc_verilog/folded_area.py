@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from crystalc.ir import Op
 from crystalc_verilog.area import SMALL_PRODUCT, Features, features, table_features
+from crystalc_verilog.live_bits import LiveBits
 from crystalc_verilog.lower import Lowered
 from crystalc_verilog.passes import elem, final
 from crystalc_verilog.results import Results
@@ -36,9 +37,7 @@ def _declared(lines: Sequence[str]) -> int:
 def _part(lowered: Lowered, plan: Schedule) -> Features:
     """A segment: no registers at its ends, and none doubled for a table."""
     found = features(lowered, plan)
-    inner = plan.ranks[1:-1]
-    cells = lowered.circuit.cells
-    found["register_bits"] = sum(cells[c].type.width for rank in inner for c in rank)
+    found["register_bits"] = LiveBits(lowered, plan).registers(ends=False)
     del found["ranks"], found["index_bits"]
     return found
 

@@ -76,6 +76,4 @@ def _areas(area: dict[str, int], devices: tuple[str, ...]) -> list[str]:
             f"          +-: the largest error on {found.designs} designs measured with "
             f"{found.yosys}, each estimated without itself",
         ]
-    if lines and area.get("state_words"):
-        lines.append("active    no measured design has active neurons: expect a larger error")
     return lines or [f"area      no figures for {arch_of(area)} designs"]
