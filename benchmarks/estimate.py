@@ -3,7 +3,7 @@
 ``--measure`` synthesises the designs that the result lacks (a minute each; ``--only`` those with a
 text in their name), ``--fit`` finds the costs anew and writes ``figures.json`` of the Verilog
 backend. Every error printed is that of a design that took no part in finding the costs it is
-estimated with (leave one out), and the digits designs never take part.
+estimated with (leave one out); designs with a star never take part.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ CELLS = {
     "relu_bits": 1.0,
     "choose_bits": 1.0,
     "less_bits": 1.0,
-    "abs_bits": 2.0,
-    "ramp_bits": 0.5,
     "ranks": 1.0,
     "mul_small_bits": 1.0,
     "mul_large": 1.0,
@@ -65,6 +63,8 @@ CELLS6 = {
     "clip_bits": 1.0,
     "clip_top": 0.3,
     "port_bits": 0.005,
+    "abs_bits": 1.0,
+    "ramp_bits": 0.5,
     **CELLS,
 }
 CELLS4 = {
@@ -75,6 +75,8 @@ CELLS4 = {
     "clip_bits": 2.0,
     "clip_top": 0.4,
     "port_bits": 0.02,
+    "abs_bits": 2.0,
+    "ramp_bits": 1.0,
     **CELLS,
 }
 FLIP_FLOPS = {
@@ -85,11 +87,30 @@ FLIP_FLOPS = {
     "ports": 8.0,
     "units": 1.0,
 }
-FLIP_FLOPS4 = {**FLIP_FLOPS, "rom_bits4": 1.0}
+ROM6 = {"rom_flat_xcup": 1.0, "rom_leaves_xcup": 2.0, "rom_choices_xcup": 2.0}
 EXPECTED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
-    "xcup": {"LUT": CELLS6, "FF": {**FLIP_FLOPS, "rom_bits6": 1.0}},
-    "ice40": {"LUT": {"add_chain": 1.0, "mul_large_bits": 1.2, **CELLS4}, "FF": FLIP_FLOPS4},
-    "ecp5": {"LUT": {"chain2": 2.0, "add_both": 0.3, **CELLS4}, "FF": FLIP_FLOPS4},
+    "xcup": {"LUT": {**CELLS6, **ROM6}, "FF": {**FLIP_FLOPS, "rom_bits_xcup": 1.0}},
+    "ice40": {
+        "LUT": {
+            "add_chain": 1.0,
+            "mul_large_bits": 1.2,
+            "tiny_bits": 1.0,
+            "rom_leaves_ice40": 1.0,
+            "rom_choices_ice40": 0.7,
+            **CELLS4,
+        },
+        "FF": {**FLIP_FLOPS, "tiny_bits": 1.0, "rom_bits_ice40": 1.0},
+    },
+    "ecp5": {
+        "LUT": {
+            "chain2": 2.0,
+            "inverted": 1.0,
+            "rom_leaves_ecp5": 1.0,
+            "rom_choices_ecp5": 0.1,
+            **CELLS4,
+        },
+        "FF": {**FLIP_FLOPS, "rom_bits_ecp5": 1.0},
+    },
 }
 """What each feature should cost, by reasoning: the fit corrects these and keeps those it cannot."""
 
@@ -196,31 +217,32 @@ def main() -> None:
 
 
 def report(table: Table, rows: Mapping[str, Any], device: str, arch: str) -> dict[str, Any] | None:
-    """Rows of the table; the costs with their worst error, None from too few designs."""
+    """Rows of the table; the costs with their errors, None from too few designs."""
     mine = [r for r in rows.values() if r["device"] == device and arch_of(r["area"]) == arch]
     costs: dict[str, Any] = {}
-    errors: dict[str, float] = {}
+    errors: dict[str, list[float]] = {}
     for resource in EXPECTED[device]:
-        judged = left_out(mine, device, resource)
-        worst = 0.0
-        for row, guess in judged:
+        errors[resource] = []
+        for row, guess in left_out(mine, device, resource):
             measured = row["resources"][resource]
-            error = guess / measured - 1
-            worst = max(worst, abs(error))
-            table.add_row(
-                device,
-                row["design"],
-                resource,
-                f"{guess:,.0f}",
-                f"{measured:,}",
-                f"{error:+.1%}",
-            )
+            errors[resource].append(guess / measured - 1)
+            name = f"{row['design']} *" if row["held"] else row["design"]
+            error = f"{errors[resource][-1]:+.1%}"
+            table.add_row(device, name, resource, f"{guess:,.0f}", f"{measured:,}", error)
         costs[resource] = fit([r for r in mine if not r["held"]], device, resource)
-        errors[resource] = round(worst, 3)
     if len(mine) < ENOUGH:
         return None
     [yosys] = {r["yosys"] for r in mine}
-    return {"costs": costs, "errors": errors, "yosys": yosys, "designs": len(mine)}
+    typical = {k: round(float(np.sqrt(np.mean(np.square(e)))), 3) for k, e in errors.items()}
+    worst = {k: round(max(map(abs, e)), 3) for k, e in errors.items()}
+    table.add_row(device, f"{arch}: typical, largest", *_spread(typical, worst))
+    table.add_section()
+    shown = {"costs": costs, "typical": typical, "errors": worst}
+    return {**shown, "yosys": yosys, "designs": len(mine)}
+
+
+def _spread(typical: Mapping[str, float], worst: Mapping[str, float]) -> list[str]:
+    return ["", *[f"{k} {typical[k]:.1%}, {worst[k]:.1%}" for k in typical], ""]
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def features(lowered: Lowered, schedule: Schedule) -> Features:
     total += _tables(bits, held)
     total["index_bits"] = sum(bits.cells[i].type.width for i in held)
     total["register_bits"] = bits.registers()
+    total["inverted"] = bits.inverted()
     total["ranks"] = len(schedule.ranks)
     for state in lowered.states:
         kind = "memory" if state.memory else "bank"
@@ -162,31 +163,53 @@ RULES: Mapping[str, Callable[[LiveBits, int], Features]] = {
 
 
 def rom_features(*ports: Sequence[int], width: int) -> Features:
-    """A clocked ROM, with the words that each port reads: block memory, or LUTs where Yosys finds
-    them cheaper; what registers its LUTs need.
+    """A clocked ROM: block memory, or LUTs where Yosys finds them cheaper, and what registers its
+    LUTs need. ``ports``: the words one after another; the first port reads them all, each other
+    one only its own.
     """
-    total: Features = Counter(block_bits=sum(map(len, ports)) * width)
-    tables = sum((table_features(words, width) for words in ports), Counter[str]())
-    depth = 1 << max(1, (sum(map(len, ports)) - 1).bit_length())
-    seen = [{v >> bit & 1 for words in ports for v in words} for bit in range(width)]
+    words = [v for part in ports for v in part]
+    total: Features = Counter(block_bits=len(words) * width)
+    depth = 1 << max(1, (len(words) - 1).bit_length())
+    seen = [{v >> bit & 1 for v in words} for bit in range(width)]
     used = sum(len(bits) > 1 for bits in seen)
-    for inputs, block in ((4, _block4), (6, _block6)):
-        if block(used, depth, len(ports)) > used * depth >> inputs:
-            total += {k: n for k, n in tables.items() if k.endswith(str(inputs))}
-            total[f"rom_bits{inputs}"] += width * len(ports)
+    found: Features = Counter()
+    for device, (inputs, price) in ROMS.items():
+        if price(used, depth, len(ports)) < used * depth >> ROM_PRICE[device]:
+            continue
+        found = found or _read(words, *ports[1:], width=width)
+        flat = depth <= 1 << inputs
+        total[f"rom_{'flat' if flat else 'leaves'}_{device}"] = found[f"table_leaves{inputs}"]
+        total[f"rom_choices_{device}"] = found[f"table_choices{inputs}"]
+        total[f"rom_bits_{device}"] = width * len(ports)
     return total
 
 
-def _block4(width: int, depth: int, ports: int) -> int:
-    """Yosys's price of a ROM in blocks of 4096 bits with one port (a LUT of 4 is 1)."""
+def _read(*ports: Sequence[int], width: int) -> Features:
+    return sum((table_features(words, width) for words in ports), Counter[str]())
+
+
+def _ice40(width: int, depth: int, ports: int) -> int:
+    """Yosys's price of a ROM in blocks of 4096 bits with one port."""
     return 64 * ports * _blocks(width, depth, 16, 256)
 
 
-def _block6(width: int, depth: int, ports: int) -> int:
-    """The same for UltraScale+: blocks of 18 Kbit and of 36, less wide with two ports."""
+def _ecp5(width: int, depth: int, ports: int) -> int:
+    """The same in blocks of 18 Kbit, less wide with two ports."""
+    return 128 * (_blocks(width, depth, 36, 512) if ports == 1 else _blocks(width, depth, 18, 1024))
+
+
+def _xcup(width: int, depth: int, ports: int) -> int:
+    """The same in blocks of 18 Kbit and of 36, less wide with two ports."""
     wide, rows = (36, 512) if ports == 1 else (18, 1024)
     halves = 129 * _blocks(width, depth, wide, rows)
     return min(halves, 257 * _blocks(width, depth, 2 * wide, rows))
+
+
+ROMS = {"ice40": (4, _ice40), "ecp5": (4, _ecp5), "xcup": (6, _xcup)}
+"""Inputs of a look-up table, and what a ROM costs in blocks, for each device."""
+
+ROM_PRICE = {"ice40": 4, "ecp5": 4, "xcup": 6}
+"""Logarithm of the bits of a ROM in logic that cost as much as 1 there."""
 
 
 def _blocks(width: int, depth: int, wide: int, rows: int) -> int:

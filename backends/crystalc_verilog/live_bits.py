@@ -151,6 +151,15 @@ class LiveBits:
         wires = [(isinstance(x, tuple), isinstance(y, tuple)) for x, y in pairs]
         return Adder(sum(x and y for x, y in wires), sum(x != y for x, y in wires), len(pairs))
 
+    def inverted(self) -> int:
+        """Bits that adders read inverted, those of look-up tables left out."""
+        turned: set[Bit] = set()
+        for c in self.live:
+            if self.cells[c].kind == "add" and self.needed(c):
+                nets = [n for pair in self.operands(self.cells[c]) for n in pair]
+                turned |= {n[:2] for n in nets if isinstance(n, tuple) and n[2]}
+        return sum(self.cells[c].kind not in ("table", "clip") for c, _ in turned)
+
     def absorbed(self, c: int) -> list[Bit]:
         """Bits that nothing but this adder reads, as its second operand where the first is a wire:
         a look-up table of the adder can compute them.
