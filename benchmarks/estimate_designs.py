@@ -92,6 +92,7 @@ LAPLACE = {"kernel": "laplace"}
 GELU = {"activation": "gelu"}
 MIDDLE = {"inputs": 16, "neurons": 12, "outputs": 10}
 WIDE = {"inputs": 20, "neurons": 32, "outputs": 16}
+LARGE = {"inputs": 64, "neurons": 24, "outputs": 10}
 SIZE = {"inputs": 9, "neurons": 6, "outputs": 5}
 PARTS = {"projection": True, "head": True, "dim": 6, "hidden": 6}
 RELU = ("--activation", "relu")
@@ -131,6 +132,11 @@ FOLDED = (
     _folded("gauss 16-12-10", 8, 2, kernel="gauss", **MIDDLE, seed=15),
     _folded("normalised", 6, 2, **LAPLACE, normalized=True, **MIDDLE, seed=17),
     _folded("laplace l1", 6, 4, **LAPLACE, metric="l1", **MIDDLE, seed=16),
+    _folded("relu 64-24-10", 8, 1, **LARGE, seed=32),
+    _folded("gelu 64-24-10", 8, 4, **GELU, **LARGE, seed=33),
+    _folded("relu 64-24-10", 8, 8, **LARGE, seed=34),
+    _folded("relu 64-24-10", 8, 32, **LARGE, seed=35),
+    _folded("active relu 64-24-10", 8, 4, **LARGE, frozen=0.5, seed=36),
     _folded("active relu 24-16-4", 8, 1, inputs=24, neurons=16, frozen=0.5, seed=25),
     _folded("active gelu 16-12-10", 8, 2, **GELU, **MIDDLE, frozen=0.0, seed=26),
     _folded("active gauss 20-32-16", 6, 8, kernel="gauss", **WIDE, frozen=0.5, seed=27),
