@@ -22,9 +22,9 @@ pytest.importorskip("pyosys", reason="pyosys is not installed")
 SHAPE: Any = {"inputs": 4, "neurons": 4, "outputs": 3, "frozen": 1.0}
 
 
-def built(place: Path, lanes: int, **shape: Any) -> Path:
+def built(place: Path, lanes: int, argmax: bool = False, **shape: Any) -> Path:
     options = {"arch": "folded", "lanes": str(lanes)}
-    wanted = Options("verilog", arithmetic="fixed", width=8, backend=options)
+    wanted = Options("verilog", arithmetic="fixed", width=8, backend=options, argmax=argmax)
     write(compile_checkpoint(tiny_checkpoint(**{**SHAPE, **shape}), wanted), place)
     return place
 
@@ -70,6 +70,43 @@ def test_what_is_not_covered_is_simulated_only(shape: Any, tmp_path: Path) -> No
     made = proof(built(tmp_path, 2, **shape))
     bad = [item for item in made.items if item.status != "proved"]
     assert bad and {item.status for item in bad} == {"simulated only"}
+
+
+@pytest.fixture(scope="module")
+def choosing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build with --argmax."""
+    place = tmp_path_factory.mktemp("choosing")
+    return built(place, 2, argmax=True, kernel="radial", activation="relu", outputs=5)
+
+
+def test_argmax_is_proved(choosing: Path) -> None:
+    made = proof(choosing)
+    assert made.ok, [i for i in made.items if i.status != "proved"]
+    assert [i for i in made.items if i.what.startswith("argmax")]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("crystal_cells.v", "number > best", "number >= best"),
+        ("crystal_cells.v", "assign in_ready = ~out_valid;", "assign in_ready = 1'b1;"),
+        ("crystal_cells.v", "best_index <= count;", "best_index <= count ^ 1'b1;"),
+        ("crystal_cells.v", "localparam [31:0] LAST = N - 1;", "localparam [31:0] LAST = N - 2;"),
+        ("crystal.v", "assign out_data = best;", "assign out_data = ~best;"),
+        ("crystal.v", "result_ready, result, out", "result_ready, ~result, out"),
+    ],
+    ids=["the last largest", "never waits", "place", "one too few", "output", "input"],
+)
+def test_a_fault_of_argmax_is_found(
+    choosing: Path, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    place = tmp_path / "wrong"
+    shutil.copytree(choosing, place)
+    text = (place / file).read_text()
+    assert old in text
+    (place / file).write_text(text.replace(old, new, 1))
+    made = proof(place)
+    assert "refuted" in {item.status for item in made.items}
 
 
 def flipped(found: re.Match[str]) -> str:

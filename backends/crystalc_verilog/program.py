@@ -116,9 +116,12 @@ class Program:
 
     @cached_property
     def address_bits(self) -> int:
-        """Wires of an address of the store; wide enough that the last steps meet no end again."""
+        """Wires of an address of the store; wide enough that the last steps meet no end again, nor
+        the lanes that are idle in the last group the address of an input.
+        """
         longest = max(g.steps for g in self.groups) + self.end + 1 - self.groups[-1].last
-        return index_bits(max(self.total, longest, 4))
+        idle = min(-self.works[-1].made.size % self.lanes, self.latency)
+        return index_bits(max(self.total + idle, longest, 4))
 
     @cached_property
     def group_bits(self) -> int:
