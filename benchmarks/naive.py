@@ -1,8 +1,9 @@
-"""The plain time-multiplexed circuit of a folded crystal's integers: a yardstick.
+"""The plain time-multiplexed circuit of a folded network's integers: a yardstick.
 
 What one writes by hand in an afternoon: one memory for the inputs and one for the hidden numbers, a
 ROM of weights and one of first sums, P multipliers that all do the same step, a clamp behind each,
-all sums out at once. No back-pressure, and the sums are not rounded. |x|^2 is one more input.
+all sums out at once. No back-pressure, and the sums are not rounded. |x|^2, where the network has
+it, is one more input.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """Two layers; hidden numbers are (sum << scales[n]) >> shift, clipped to ``hidden`` bits."""
+    """Two layers; hidden numbers are (sum << scales[n]) >> shift, clipped to ``hidden`` bits.
+    ``square``: the last column of the first layer is that of |x|^2.
+    """
 
     inputs: int
     input_bits: int
@@ -46,17 +49,22 @@ class Net:
     scales: tuple[int, ...]
     first: Layer
     second: Layer
+    square: bool
 
     def sums(self, x: Array) -> Array:
         """The raw sums of the second layer, [n, O]."""
         squares = (x.astype(np.int64) ** 2).sum(1, keepdims=True)
-        sums = np.hstack([x, squares]) @ self.first.rows.T + self.first.bias
+        given = np.hstack([x, squares]) if self.square else x.astype(np.int64)
+        sums = given @ self.first.rows.T + self.first.bias
         h = np.clip((sums << np.array(self.scales)) >> self.shift, 0, (1 << self.hidden) - 1)
         return np.asarray(h @ self.second.rows.T + self.second.bias)
 
 
 def net_of(graph: Graph) -> Net:
-    """The integers of a frozen radial relu crystal. Raises ValueError for any other graph."""
+    """The integers of a frozen radial relu crystal, or of two dense layers with a clamp between.
+
+    Raises ValueError for any other graph.
+    """
     found = passes(graph)
     heads = [head(graph, p, False) for p in found if p.product]
     if len(heads) != 2 or {h.mode for h in heads} != {"product"} or heads[0].shift is None:
@@ -65,11 +73,14 @@ def net_of(graph: Graph) -> Net:
     product = found[0].product
     assert isinstance(product, Product)
     given, hidden = (elem(graph, i) for i in (product.parts[0][0], found[0].target))
-    rows = np.hstack([a.rows, np.full((len(a.rows), 1), a.square)]).astype(np.int64)
+    inputs, rows = a.rows.shape[1], a.rows.astype(np.int64)
+    if a.square:
+        rows = np.hstack([rows, np.full((len(rows), 1), a.square)])
     first = Layer(rows, a.bias.astype(np.int64), _bits(a, given))
     second = Layer(b.rows.astype(np.int64), b.bias.astype(np.int64), _bits(b, hidden))
     shift = a.shift
-    return Net(rows.shape[1] - 1, given.width, hidden.width, shift, a.scales, first, second)
+    bits = given.width, hidden.width
+    return Net(inputs, *bits, shift, a.scales, first, second, bool(a.square))
 
 
 def _bits(h: Head, given: FixedType) -> int:
@@ -97,8 +108,11 @@ def verilog(net: Net, lanes: int) -> str:
     most = max(int(np.abs(r.rows).max()) for r in (a, b))
     w = most.bit_length() + 1
     kb, gb = max(steps).bit_length(), max(1, (max(groups) - 1).bit_length())
-    square = (n * ((1 << x) - 1) ** 2).bit_length()
-    operand = max(square, hid) + 1
+    square = (n * ((1 << x) - 1) ** 2).bit_length() if net.square else 0
+    operand = max(square, hid, x) + 1
+    given = "whole ? square : xq" if net.square else "xq"
+    whole = f" whole <= k == {n};" if net.square else ""
+    add = " square <= (k == 0 ? 0 : square) + in_data * in_data;" if net.square else ""
     pb = (lanes - 1).bit_length()
     every = [v for rows in (a.rows, b.rows) for _, _, v in _packed(rows, lanes, w)]
     tb = (len(every) - 1).bit_length()
@@ -114,14 +128,14 @@ def verilog(net: Net, lanes: int) -> str:
         f"    output reg [{len(b.rows) * wide - 1}:0] out_data);",
         f"reg [{x - 1}:0] xs [0:{n - 1}];",
         f"reg [{lanes * hid - 1}:0] hs [0:{max(groups[0] - 1, 0)}];",
-        f"reg [{square - 1}:0] square; reg [1:0] phase; reg [{kb - 1}:0] k, lane;",
+        f"reg [{max(square - 1, 0)}:0] square; reg [1:0] phase; reg [{kb - 1}:0] k, lane;",
         f"reg [{gb - 1}:0] g, g1, g2; reg [{lanes * w - 1}:0] w; reg [{lanes * wide - 1}:0] base;",
         f"reg [{x - 1}:0] xq; reg [{lanes * hid - 1}:0] hq; reg whole, second, second2;",
         "reg run1, first1, last1, last2; reg [2:0] rest; assign in_ready = phase == 0;",
         f"reg signed [{wide - 1}:0] sum [0:{lanes - 1}];",
         "wire run = (phase == 1 | phase == 2) & rest == 0;",
         f"wire last = k == (phase == 1 ? {kb}'d{steps[0] - 1} : {kb}'d{steps[1] - 1});",
-        f"wire signed [{operand - 1}:0] number = second ? hq[{pick}] : whole ? square : xq;",
+        f"wire signed [{operand - 1}:0] number = second ? hq[{pick}] : {given};",
         f"reg [{tb - 1}:0] t; always @(posedge clk) case (t)",
         *words, f"default: w <= {lanes * w}'bx; endcase",
         "always @(posedge clk) case ({phase == 2, g})", *firsts, "endcase",
@@ -133,7 +147,7 @@ def verilog(net: Net, lanes: int) -> str:
         *_clamp(net, lanes, wide, gb, sorted(set(net.scales))),
         "end endgenerate",
         "always @(posedge clk) begin",
-        f"    xq <= xs[k]; hq <= hs[{where}]; lane <= k; whole <= k == {n}; second <= phase == 2;",
+        f"    xq <= xs[k]; hq <= hs[{where}]; lane <= k;{whole} second <= phase == 2;",
         "    run1 <= run; first1 <= k == 0; last1 <= run & last; g1 <= g; g2 <= g1;",
         "    last2 <= last1; second2 <= second; out_valid <= 0;",
         "    if (last2 & ~second2) hs[g2] <= clamped;",
@@ -142,7 +156,7 @@ def verilog(net: Net, lanes: int) -> str:
           for o in range(len(b.rows))),
         f"    if (last2 & second2 & g2 == {groups[1] - 1}) begin out_valid <= 1; phase <= 0; end",
         "    if (phase == 0 & in_valid) begin",
-        "        xs[k] <= in_data; square <= (k == 0 ? 0 : square) + in_data * in_data;",
+        f"        xs[k] <= in_data;{add}",
         f"        k <= k == {n - 1} ? 0 : k + 1; g <= 0; if (k == {n - 1}) phase <= 1;",
         "    end",
         "    if (rest != 0) rest <= rest - 1;",

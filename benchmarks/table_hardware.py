@@ -58,13 +58,14 @@ def folded(result: Result) -> str:
     """Folded designs, and plain ones of the same integers."""
     rows = [
         [
-            f"{r['lanes']}, {'plain' if r['model'] == 'plain' else '**crystalc**'}",
-            *(f"{r[k]:,}" for k in ("lut", "dsp", "clocks")),
+            f"{r['model']}, {r['lanes']}, {r['design'].replace('crystalc', '**crystalc**')}",
+            *(f"{r[k]:,}" for k in ("lut", "dsp", "ramb36", "ramb18", "clocks")),
             f"{r['lut'] * r['clocks']:,}",
         ]
         for r in result["rows"]
     ]
-    head = ("lanes, 64-32-10, radial relu, 8 bits", "LUT", "DSP", "clocks", "LUT x clocks")
+    blocks = ("RAMB36", "RAMB18")
+    head = ("64-32-10, lanes", "LUT", "DSP", *blocks, "clocks", "LUT x clocks")
     return markdown(head, rows)
 
 

@@ -72,7 +72,15 @@ def test_every_kernel_is_exact(kernel: Any, share: float, lanes: int, tmp_path: 
     assert np.array_equal(run(tmp_path, x[:12], stall=40, resets=4, seed=lanes), wanted)
 
 
-SIZES = [(1, 1, 1, 1), (1, 2, 3, 2), (2, 1, 1, 4), (7, 1, 5, 5), (3, 9, 2, 4), (16, 16, 16, 8)]
+SIZES = [
+    (1, 1, 1, 1),
+    (1, 2, 3, 2),
+    (2, 1, 1, 4),
+    (7, 1, 5, 5),
+    (3, 9, 2, 4),
+    (16, 16, 16, 8),
+    (10, 3, 12, 8),
+]
 
 
 @NEEDS_ICARUS

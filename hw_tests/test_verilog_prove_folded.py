@@ -22,9 +22,9 @@ pytest.importorskip("pyosys", reason="pyosys is not installed")
 SHAPE: Any = {"inputs": 4, "neurons": 4, "outputs": 3, "frozen": 1.0}
 
 
-def built(place: Path, lanes: int, **shape: Any) -> Path:
+def built(place: Path, lanes: int, argmax: bool = False, width: int = 8, **shape: Any) -> Path:
     options = {"arch": "folded", "lanes": str(lanes)}
-    wanted = Options("verilog", arithmetic="fixed", width=8, backend=options)
+    wanted = Options("verilog", arithmetic="fixed", width=width, backend=options, argmax=argmax)
     write(compile_checkpoint(tiny_checkpoint(**{**SHAPE, **shape}), wanted), place)
     return place
 
@@ -60,16 +60,64 @@ def test_every_kind_of_pass_is_proved(lanes: int, kernel: Any, tmp_path: Path) -
     assert made.ok, [i for i in made.items if i.status != "proved"]
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [{"frozen": 0.5}, {"kernel": "laplace", "normalized": True}],
-    ids=["active", "division"],
-)
-def test_what_is_not_covered_is_simulated_only(shape: Any, tmp_path: Path) -> None:
-    """Neither proved nor refuted."""
-    made = proof(built(tmp_path, 2, **shape))
+def test_what_is_not_covered_is_simulated_only(tmp_path: Path) -> None:
+    """Active neurons are neither proved nor refuted."""
+    made = proof(built(tmp_path, 2, frozen=0.5))
     bad = [item for item in made.items if item.status != "proved"]
     assert bad and {item.status for item in bad} == {"simulated only"}
+
+
+NORMALISED: Any = {"kernel": "laplace", "normalized": True, "outputs": 1}
+
+
+def test_a_division_is_proved_and_a_wrong_one_refuted(tmp_path: Path) -> None:
+    place = built(tmp_path, 2, width=6, **NORMALISED)
+    made = proof(place)
+    assert made.ok, [i for i in made.items if i.status != "proved"]
+    assert [i for i in made.items if i.what.startswith("div")]
+    cells = place / "crystal_cells.v"
+    text = cells.read_text()
+    assert "more >= twice" in text
+    cells.write_text(text.replace("more >= twice", "more > twice"))
+    bad = [i for i in proof(place).items if i.status == "refuted"]
+    assert bad and all(i.detail for i in bad)
+
+
+@pytest.fixture(scope="module")
+def choosing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build with --argmax."""
+    place = tmp_path_factory.mktemp("choosing")
+    return built(place, 2, argmax=True, kernel="radial", activation="relu", outputs=5)
+
+
+def test_argmax_is_proved(choosing: Path) -> None:
+    made = proof(choosing)
+    assert made.ok, [i for i in made.items if i.status != "proved"]
+    assert [i for i in made.items if i.what.startswith("argmax")]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("crystal_cells.v", "number > best", "number >= best"),
+        ("crystal_cells.v", "assign in_ready = ~out_valid;", "assign in_ready = 1'b1;"),
+        ("crystal_cells.v", "best_index <= count;", "best_index <= count ^ 1'b1;"),
+        ("crystal_cells.v", "localparam [31:0] LAST = N - 1;", "localparam [31:0] LAST = N - 2;"),
+        ("crystal.v", "assign out_data = best;", "assign out_data = ~best;"),
+        ("crystal.v", "result_ready, result, out", "result_ready, ~result, out"),
+    ],
+    ids=["the last largest", "never waits", "place", "one too few", "output", "input"],
+)
+def test_a_fault_of_argmax_is_found(
+    choosing: Path, tmp_path: Path, file: str, old: str, new: str
+) -> None:
+    place = tmp_path / "wrong"
+    shutil.copytree(choosing, place)
+    text = (place / file).read_text()
+    assert old in text
+    (place / file).write_text(text.replace(old, new, 1))
+    made = proof(place)
+    assert "refuted" in {item.status for item in made.items}
 
 
 def flipped(found: re.Match[str]) -> str:
@@ -81,12 +129,12 @@ def flipped(found: re.Match[str]) -> str:
     ("file", "old", "new"),
     [
         ("crystal.v", r"(?s)(module crystal_weights.*? = \d+'h[1-9a-f]\w*)(\w)(;)", flipped),
-        ("crystal.v", r"(wire last = a == \(g < \d+'d1 \? \d+'d)(\w)( :)", flipped),
+        ("crystal.v", r"(wire last = .*? == \d+'h)(\w)(\))", flipped),
         ("crystal.v", r"else if \(advance\) v <=", "else v <="),
         ("crystal.v", r"assign out_data = result;", "assign out_data = result ^ in_valid;"),
         ("crystal_cells.v", r"first \? ~start : ~sum", "first ? start : ~sum"),
         ("crystal_cells.v", r"over \? most : under", "under ? most : under"),
-        ("crystal.v", r"\{loading, begun, live\} <= 3'b100;", "{loading, live} <= 2'b10;"),
+        ("crystal.v", r"\{d1, d2, live, first\} <= 0;", "{d1, d2, first} <= 0;"),
     ],
     ids=["weight", "step", "moves while held", "data and valid", "start", "clipping", "reset"],
 )

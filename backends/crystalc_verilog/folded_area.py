@@ -15,6 +15,9 @@ from crystalc_verilog.schedule import Schedule
 
 DECLARED = re.compile(r"reg (?:signed )?(?:\[(\d+):0\] )?(\w+(?:, \w+)*);")
 
+FEW = 5
+"""Bits of a number up to which squares.v has a table."""
+
 
 def folded_features(made: Results, circuits: Iterable[tuple[Lowered, Schedule]]) -> Features:
     """The features of ``made``, whose lines are complete, and of the circuits in it."""
@@ -42,26 +45,26 @@ def _part(lowered: Lowered, plan: Schedule) -> Features:
 
 def _control(made: Results) -> Features:
     """Counters, where they turn by group, and the store."""
-    program = made.made
-    a, g, groups = program.address_bits, program.group_bits, program.groups
-    ends = [(w.first + w.steps - 1) % (1 << a) for w in groups]
-    firsts = [w.first % (1 << a) for w in groups[1:]]
-    total: Features = Counter(
+    program, kind = made.made, made.result_type
+    a, g, results = program.address_bits, program.group_bits, len(program.works) - 1
+    stored = made.input_type.width * (program.base - program.entry)
+    if kind:
+        stored += kind.width * (program.works[-1].address - program.base)
+    return Counter(
         count_bits=2 * a + g + (made.words.key_bits if made.words.counter else 0),
-        store_bits=made.store_type.width * program.works[-1].address,
-        choose_bits=made.store_type.width * (len(program.works) - 1),
+        store_bits=stored,
+        choose_bits=kind.width * max(results - 1, 0) + made.input_type.width if kind else 0,
     )
-    return total + table_features(ends, a) + table_features(firsts or [0], a)
 
 
 def _lanes(made: Results) -> Features:
     """Products, sums, the row in which they finish, and the sum of squares beside them."""
     lanes, wide = made.lanes, made.sum.width
-    number, _, weight, term, _, pre, _, gap, _ = made.lane_parameters()
+    number, _, weight, term, _, pre, _, gap, _, own = made.lane_parameters()
     total: Features = Counter(
         lane_bits=lanes * wide,
         drain_bits=(lanes - 1) * wide,
-        pre_bits=lanes * (max(number, weight) + 2) if pre else 0,
+        pre_bits=lanes * (own + 2) if pre else 0,
         gap_bits=lanes * (max(number, weight) + 2) * (2 if gap == 1 else 3) if gap else 0,
         register_bits=lanes * (term + wide),
     )
@@ -70,8 +73,15 @@ def _lanes(made: Results) -> Features:
         square = made.square_width()
         total += Counter(square_bits=square, register_bits=(2 + int(lanes > 1)) * square)
         kind = made.squared()
-        total += _product(1, kind.width, kind.width)
+        total += _square(kind.width)
     return total
+
+
+def _square(width: int) -> Features:
+    """x^2 of so many bits: a table where they are few."""
+    if width > FEW:
+        return _product(1, width, width)
+    return table_features([k * k for k in range(1 << width)], 2 * width)
 
 
 def _product(count: int, a: int, b: int) -> Features:

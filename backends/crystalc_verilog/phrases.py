@@ -26,6 +26,11 @@ def pushed(name: str, count: int, width: int, new: str) -> str:
     return new if count == 1 else f"{{{name}[{(count - 1) * width - 1}:0], {new}}}"
 
 
+def pushed_down(name: str, bits: int, width: int, new: str) -> str:
+    """A row of ``bits`` bits with ``new``, a number of ``width`` bits, in the highest place."""
+    return new if bits == width else f"{{{new}, {name}[{bits - 1}:{width}]}}"
+
+
 def read_at(name: str, want: int, have: int, array: str) -> str:
     return f"{array}[{name}[{want - 1}:0]]" if want < have else f"{array}[{name}]"
 

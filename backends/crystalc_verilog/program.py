@@ -22,10 +22,10 @@ from crystalc_verilog.schedule import Schedule, schedule
 FILL = 3
 """Steps from reading the last number of a sum to having lane 0's sum."""
 
-LEAST = 4
-"""Steps that one lane needs to read what a sum starts with in pieces."""
+PIECES = 4
+"""Words, at most, in which one lane reads what a sum starts with."""
 
-PRESQUARE_LANES = 4
+PRESQUARE_LANES = 8
 """Up to so many lanes add x^2 on their own; more share one sum of squares."""
 
 
@@ -94,7 +94,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Program:
-    """All groups of a vector. Group 0 does nothing: the first numbers are on their way in."""
+    """All groups of a vector. The first does nothing: the first number is on its way in."""
 
     graph: Graph
     lanes: int
@@ -105,28 +105,43 @@ class Program:
     total: int
 
     @property
-    def inputs(self) -> int:
-        """Numbers of a vector."""
-        return int(self.graph.input.type.shape[0])
+    def base(self) -> int:
+        """The address behind the inputs, a power of two."""
+        return self.works[0].address
+
+    @property
+    def entry(self) -> int:
+        """The address of the first input."""
+        return self.base - int(self.graph.input.type.shape[0])
 
     @cached_property
     def address_bits(self) -> int:
-        """Wires of an address of the store; wide enough that the last steps meet no end again."""
+        """Wires of an address of the store; wide enough that the last steps meet no end again, nor
+        the lanes that are idle in the last group the address of an input.
+        """
         longest = max(g.steps for g in self.groups) + self.end + 1 - self.groups[-1].last
-        return index_bits(max(self.total, longest, 4))
+        idle = min(-self.works[-1].made.size % self.lanes, self.latency)
+        return index_bits(max(self.total + idle, longest, 4))
 
     @cached_property
     def group_bits(self) -> int:
-        """Wires of a group's number; one more than the last is met."""
+        """Wires of a group's number, which is that of ``groups`` less 1, modulo a power of two."""
         return index_bits(len(self.groups) + 1)
 
+    @cached_property
+    def begins(self) -> list[int]:
+        """The first address of each group, and of the steps behind the last one."""
+        full, last = 1 << self.address_bits, self.groups[-1]
+        room = self.lanes == 1 and self.end - last.last < last.steps
+        behind = last.first if room else last.first + last.steps
+        return [g % full for g in [*(g.first for g in self.groups), behind]]
+
     def steps(self) -> list[tuple[int, int]]:
-        """(group, address) of every step."""
-        full, found = 1 << self.address_bits, []
-        for k, g in enumerate(self.groups):
-            found += [(k, (g.first + s) % full) for s in range(g.steps)]
-        k, g = len(self.groups), self.groups[-1]
-        found += [(k, (g.first + g.steps + s) % full) for s in range(self.end + 1 - len(found))]
+        """(group's number, address) of every step."""
+        full, every, found = 1 << self.address_bits, 1 << self.group_bits, []
+        counts = [*(g.steps for g in self.groups), self.end - self.groups[-1].last]
+        for k, (first, count) in enumerate(zip(self.begins, counts, strict=True)):
+            found += [((k - 1) % every, (first + s) % full) for s in range(count)]
         return found
 
     def weights(self) -> tuple[Integers, Integers, Integers]:
@@ -152,8 +167,9 @@ def program(graph: Graph, lanes: int, levels: int) -> Program:
     found = passes(graph)
     most = max(p.size for p in found if p.product)
     lanes = min(lanes, most)
-    works, address = [], {graph.find(Op.INPUT)[0]: 0}
-    total = int(graph.input.type.shape[0])
+    inputs = int(graph.input.type.shape[0])
+    total = 1 << index_bits(inputs)
+    works, address = [], {graph.find(Op.INPUT)[0]: total - inputs}
     for made in found:
         works.append(_work(graph, made, lanes, levels, total, address))
         address[made.target] = total
@@ -220,9 +236,11 @@ def _chain(graph: Graph, made: Pass, top: Head | None, at: int) -> list[Segment 
 
 def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
     latency = max(w.latency for w in works)
-    inputs = int(graph.input.type.shape[0])
-    ready = {k: k + latency + 1 for k in range(inputs)}
-    groups = [Group(-1, 0, works[0].read, max(latency + 1, LEAST // lanes), 0, 0)]
+    base = works[0].address
+    entry = base - int(graph.input.type.shape[0])
+    ready = {entry + k: k + 1 for k in range(base - entry)}
+    lead = PIECES - 2 if lanes == 1 else 1
+    groups = [Group(-1, 0, entry - lead, lead, 0, 0)]
     for q, work in enumerate(works):
         begin = groups[-1].last + 1
         wait = max(0, max(ready[work.read + k] - k for k in range(work.count)) - begin)
@@ -234,7 +252,7 @@ def _timed(graph: Graph, lanes: int, works: list[Work], total: int) -> Program:
             done = []
             for output in range(0, work.made.size, lanes):
                 begin = groups[-1].last + 1
-                steps = max(work.count, lanes + 2, 2 * LEAST // lanes) + wait
+                steps = max(work.count, lanes + 2, PIECES if lanes == 1 else 0) + wait
                 groups.append(Group(q, output, work.read - wait, steps, wait, begin))
                 after = groups[-1].last + FILL + int(lanes > 1)
                 done += [after + p for p in range(min(lanes, work.made.size - output))]

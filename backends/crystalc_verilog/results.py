@@ -5,6 +5,7 @@ from __future__ import annotations
 from crystalc.ir import FixedType, Op
 from crystalc.render import render
 from crystalc_verilog.area import rom_features
+from crystalc_verilog.covers import at_least
 from crystalc_verilog.element import Segment, index_bits, rotated
 from crystalc_verilog.files import fixed, parts, tables
 from crystalc_verilog.lower import Lowered
@@ -156,12 +157,11 @@ class Results(Sums):
 
     def back(self, results: list[str]) -> list[str]:
         """From the results into the store, into registers, and out."""
-        made, wide, a = self.made, self.store_type.width, self.made.address_bits
-        depth = made.latency
+        made, a, depth = self.made, self.made.address_bits, self.made.latency
         maps = any(w.head is None for w in made.works)
         lines = [
             "",
-            "assign enter = loading | summed" + (" | mapped;" if maps else ";"),
+            "assign enter = summed" + (" | mapped;" if maps else ";"),
             f"reg [{depth - 1}:0] v;",
             f"wire v_last = v[{depth - 1}];",
             "always @(posedge clk)",
@@ -173,32 +173,29 @@ class Results(Sums):
                 f"reg [{a - 1}:0] e_{d};",
                 f"always @(posedge clk) if (advance) e_{d} <= {self.at(d - 1)};",
             ]
-        new = self.entering(lines)
-        where = self.at(depth - 1)
-        now = f"v[{depth - 2}]" if depth > 1 else "enter"
-        for work, made_of in zip(made.works[:-1], results[:-1], strict=True):
+        self.result = results[-1]
+        return [*lines, *self.kept(results[:-1])]
+
+    def kept(self, results: list[str]) -> list[str]:
+        """What becomes of the results of all passes but the last."""
+        made, a, depth = self.made, self.made.address_bits, self.made.latency
+        where, now = self.at(depth - 1), f"v[{depth - 2}]" if depth > 1 else "enter"
+        lines, new = [], ""
+        for work, made_of in zip(made.works[:-1], results, strict=True):
             value, width, sign = made_of.split("|")
             kind = FixedType(bool(int(sign)), int(width))
-            bound = f"{where} < {a}'d{work.address}"
             if work.made.scalar:
                 lines += self.scalar(work, value, kind, f"{now} & {where} == {a}'d{work.address}")
                 continue
             if self.uses("least") and self.min_of(work.made.target):
                 lines += self.least(work, value, kind, now, where)
-            new = f"{bound} ? {new} : {extended(value, kind, wide)}"
-        lines.append(f"always @(posedge clk) if (advance) data <= {new};")
-        self.result = results[-1]
+            assert self.result_type
+            value = extended(value, kind, self.result_type.width)
+            bound = f"{where} < {a}'d{work.address}"
+            new = f"{bound} ? {new} : {value}" if new else value
+        if new:
+            lines.append(f"always @(posedge clk) if (advance) data <= {new};")
         return lines
-
-    def entering(self, lines: list[str]) -> str:
-        """What comes in, as late as the results."""
-        kind = elem(self.graph, self.graph.find(Op.INPUT)[0])
-        value = "in_data"
-        for d in range(self.made.latency - 1):
-            lines.append(f"reg [{kind.width - 1}:0] in_{d};")
-            lines.append(f"always @(posedge clk) if (advance) in_{d} <= {value};")
-            value = f"in_{d}"
-        return extended(value, kind, self.store_type.width)
 
     def min_of(self, target: int) -> bool:
         return any(self.graph[i].inputs[0] == target for i in self.graph.find(Op.MIN))
@@ -236,7 +233,8 @@ class Results(Sums):
         own = elem(self.graph, final(self.graph))
         first = made.works[-1].address
         new = extended(value, kind, own.width)
-        lines = [f"assign give = v_last & {self.at(made.latency)} >= {a}'d{first};"]
+        late = at_least(self.at(made.latency), a, first, range(made.base, made.total))
+        lines = [f"assign give = v_last & {late};"]
         if self.delay:
             lines += ["wire result_valid = done;", "wire result_ready;"]
             lines.append(f"wire [{own.width - 1}:0] result = {new};")

@@ -42,6 +42,9 @@ class Shared:
         self.modules: list[str] = []
         self.parts: list[str] = ["lane.v"]
         self.lines: list[str] = []
+        self.input_type = elem(self.graph, self.graph.find(Op.INPUT)[0])
+        results = [elem(self.graph, w.made.target) for w in made.works[:-1] if not w.made.scalar]
+        self.result_type = hull([v for k in results for v in (k.low, k.high)]) if results else None
         self.store_type = self.stored_type()
         heads = [w.head for w in made.works if w.head]
         self.sum = hull([v for h in heads for v in (h.low, h.high)])
@@ -52,9 +55,8 @@ class Shared:
         """Features of the memories emitted so far."""
 
     def stored_type(self) -> FixedType:
-        """A type for every number in the store."""
-        kinds = [elem(self.graph, self.graph.find(Op.INPUT)[0])]
-        kinds += [elem(self.graph, w.made.target) for w in self.made.works[:-1]]
+        """A type for every number that the lanes read."""
+        kinds = [k for k in (self.input_type, self.result_type) if k]
         return hull([v for k in kinds for v in (k.low, k.high)])
 
     def at(self, depth: int) -> str:
@@ -72,13 +74,13 @@ class Shared:
 
     def during(self, works: list[int], later: int = 0) -> str:
         """Is g a group of one of ``works`` (``later`` groups before)?"""
-        bits = self.made.group_bits
+        bits, groups = self.made.group_bits, self.made.groups[1:]
         found = []
         for q in works:
-            mine = [k + later for k, g in enumerate(self.made.groups) if g.work == q]
-            one = f"g == {bits}'d{mine[0]}"
-            span = f"(g >= {bits}'d{mine[0]} & g <= {bits}'d{mine[-1]})"
-            found.append(f"({one})" if len(mine) == 1 else span)
+            mine = [k + later for k, g in enumerate(groups) if g.work == q]
+            low = [f"g >= {bits}'d{mine[0]}"] if mine[0] else []
+            high = [f"g < {bits}'d{mine[-1] + 1}"] if mine[-1] + 1 < 1 << bits else []
+            found.append(f"({' & '.join([*low, *high])})")
         return " | ".join(found)
 
     def counted(self, works: list[int]) -> str:
@@ -89,5 +91,5 @@ class Shared:
             work = self.made.works[q]
             low = f" & a >= {bits}'d{work.read}" if work.read else ""
             high = f" & a < {bits}'d{work.read + work.count}"
-            found.append(f"(({self.during([q])}){low}{high})")
+            found.append(f"({self.during([q])}{low}{high})")
         return " | ".join(found)

@@ -12,10 +12,10 @@ from crystalc_verilog.element import index_bits
 from crystalc_verilog.front import Front
 from crystalc_verilog.parts import rom
 from crystalc_verilog.passes import elem, hull, unfit
-from crystalc_verilog.phrases import chosen, pushed
+from crystalc_verilog.phrases import chosen, pushed, pushed_down
 from crystalc_verilog.wires import literal, table
 
-BLOCK = 1024
+BLOCK = 512
 """Bits of what sums start with from which on they take a block of memory."""
 
 
@@ -40,13 +40,14 @@ class Sums(Front):
         """The lanes, where their sums start, and the row in which they finish."""
         made, lanes, wide = self.made, self.lanes, self.sum.width
         bits = index_bits(lanes)
-        lines = ["", "reg d1, d2;", f"reg [{lanes - 1}:0] first;"]
+        lines = ["", "reg d1, d2, live;", f"reg [{lanes - 1}:0] first;"]
         lines += [
             "always @(posedge clk)",
-            "    if (restart) {d1, d2, first} <= 0;",
+            "    if (restart) {d1, d2, live, first} <= 0;",
             "    else if (advance) begin",
             "        d1 <= last;",
             "        d2 <= d1;",
+            f"        live <= live | {'first' if lanes == 1 else 'd2'};",
             f"        first <= {pushed('first', lanes, 1, 'd2')};",
             "    end",
         ]
@@ -65,11 +66,10 @@ class Sums(Front):
             "    );",
             "end endgenerate",
         ]
-        valid = f"live{self.excluded()}"
         if lanes == 1:
             lines += [
                 f"wire [{wide - 1}:0] sum = sums;",
-                f"wire summed = first & {valid};",
+                f"wire summed = first & live{self.excluded()};",
             ]
         else:
             lines += [
@@ -78,8 +78,8 @@ class Sums(Front):
                 "always @(posedge clk)",
                 "    if (restart) {scan, summed} <= 0;",
                 "    else if (advance) begin",
-                f"        scan <= d2 | (scan & finish != {bits}'d{lanes - 1});",
-                f"        summed <= scan & {valid};",
+                f"        scan <= (d2 & live) | (scan & finish != {bits}'d{lanes - 1});",
+                f"        summed <= scan{self.excluded()};",
                 *wrapped_choice(lanes, wide, bits),
                 "    end",
             ]
@@ -98,17 +98,17 @@ class Sums(Front):
             rest = work.made.size % self.lanes
             if work.head and rest and self.lanes > 1:
                 k = max(k for k, g in enumerate(made.groups) if g.work == q)
-                out += f" & ~(g == {made.group_bits}'d{k + 1} & finish >= {bits}'d{rest})"
+                out += f" & ~(g == {made.group_bits}'d{k} & finish >= {bits}'d{rest})"
         return out
 
     def starts(self, bits: int) -> list[str]:
         """What each sum starts with: by group and lane, one a clock. A lane adds 1 a step."""
         made, lanes, wide = self.made, self.lanes, self.sum.width
         shift = bits if lanes > 1 else 0
-        entries = [0] * ((len(made.groups)) << shift)
-        for k, g in enumerate(made.groups):
+        entries = [0] * ((len(made.groups) - 1) << shift)
+        for k, g in enumerate(made.groups[1:]):
             head = made.works[g.work].head
-            if k and head:
+            if head:
                 mine = head.bias[g.output : g.output + lanes]
                 for p, v in enumerate(mine):
                     entries[(k << shift) + p] = int(v) - g.steps
@@ -146,32 +146,21 @@ class Sums(Front):
         ]
 
     def starts_beside(self, entries: list[int], wide: int) -> list[str]:
-        """Starts from the second port of the weights. Where a word is narrower than a start, it
-        comes in pieces, in turn, during the group before.
-        """
+        """Starts from the second port of the weights, in pieces where a word is narrower."""
         word, bits = self.words.width * self.lanes, self.made.group_bits
-        pieces = -(-wide // word)
-        turn = index_bits(pieces) if pieces > 1 else 0
-        if pieces > 1:
-            entries = [*entries[1:], 0]
-        mask = (1 << word) - 1
-        flat = [
-            (v & ((1 << wide) - 1)) >> (k * word) & mask for v in entries for k in range(1 << turn)
-        ]
+        count = -(-wide // word)
+        masked = [v & ((1 << wide) - 1) for v in entries]
+        if count > 1:
+            flat, which, have = self.pieces(masked, count, word)
+        elif self.lanes > 1:
+            flat, which, have = masked, "{g, begin_lane}", bits + index_bits(self.lanes)
+        else:
+            flat, which, have = masked, "g", bits
         region = 1 << index_bits(len(flat))
         base, full = self.words.place_of_starts(region)
         self.area += rom_features(self.words.before(region), flat, width=word)
         self.modules.append(self.words.beside(self.name, [*flat, *[0] * (region - len(flat))]))
         low = index_bits(region)
-        if pieces > 1:
-            which = f"{{g_1, a[{turn - 1}:0]}}"
-            have = bits + turn
-        else:
-            which, have = (
-                ("{g, begin_lane}", bits + index_bits(self.lanes))
-                if self.lanes > 1
-                else ("g", bits)
-            )
         lines = [f"wire [{have - 1}:0] start_index = {which};"]
         if have > low:
             lines.append(f"wire unused_start_index = &{{1'b0, start_index[{have - 1}:{low}]}};")
@@ -184,31 +173,38 @@ class Sums(Front):
             f"wire [{word - 1}:0] piece;",
             f"{self.name}_weights weights (clk, advance, {index}, {head}{part}}}, w, piece);",
         ]
-        if pieces == 1:
-            rest = (
-                f"wire unused_piece = &{{1'b0, piece[{word - 1}:{wide}]}};" if word > wide else ""
-            )
-            return [
-                *lines,
-                *([rest] if rest else []),
-                f"wire [{wide - 1}:0] start = piece[{wide - 1}:0];",
+        whole = "piece"
+        if count > 1:
+            span = (count - 1) * word
+            lines += [
+                f"reg [{span - 1}:0] pieces;",
+                "always @(posedge clk)",
+                f"    if (advance) pieces <= {pushed_down('pieces', span, word, 'piece')};",
             ]
-        lines += [
-            f"reg [{bits - 1}:0] g_1;",
-            f"reg [{turn - 1}:0] turn;",
-            f"reg [{pieces * word - 1}:0] pieces;",
-            f"wire [{wide - 1}:0] start = pieces[{wide - 1}:0];",
-            "always @(posedge clk)",
-            "    if (restart) g_1 <= 0;",
-            "    else if (advance) g_1 <= g;",
-            "always @(posedge clk) if (advance) begin",
-            f"    turn <= a[{turn - 1}:0];",
+            whole = "{piece, pieces}"
+        lines.append(f"wire [{count * word - 1}:0] whole = {whole};")
+        if count * word > wide:
+            lines.append(f"wire unused_whole = &{{1'b0, whole[{count * word - 1}:{wide}]}};")
+        return [*lines, f"wire [{wide - 1}:0] start = whole[{wide - 1}:0];"]
+
+    def pieces(self, entries: list[int], count: int, word: int) -> tuple[list[int], str, int]:
+        """Words in the order of their index, and the index and its bits: of the ``count`` pieces of
+        a start the last one is read one step after its group begins.
+        """
+        steps, mask = self.made.steps(), (1 << word) - 1
+        wanted = [
+            (*steps[group.begin + 2 - count + k], v >> (k * word) & mask)
+            for group, v in zip(self.made.groups[1:], entries, strict=True)
+            for k in range(count)
         ]
-        for k in range(pieces):
-            lines.append(
-                f"    if (turn == {turn}'d{k}) pieces[{(k + 1) * word - 1}:{k * word}] <= piece;"
-            )
-        return [*lines, "end"]
+        for low in range(1, self.made.address_bits + 1):
+            found: dict[int, int] = {}
+            keys = [(g << low | a & ((1 << low) - 1), v) for g, a, v in wanted]
+            if all(found.setdefault(k, v) == v for k, v in keys):
+                break
+        where = f"a[{low - 1}:0]" if low < self.made.address_bits else "a"
+        flat = [found.get(k, 0) for k in range(max(found) + 1)]
+        return flat, f"{{g, {where}}}", self.made.group_bits + low
 
     def lane_parameters(self) -> list[int]:
         """Of crystal_lane."""
@@ -224,7 +220,8 @@ class Sums(Front):
         widths = [kind.width, int(kind.signed), self.words.width, self.term.width, self.sum.width]
         if not self.term.signed:
             widths[3] += 1
-        return [*widths, pre, beta, gap, gaps[0].left if gaps else 0]
+        narrow = min(kind.width, self.squared().width) if pre else kind.width
+        return [*widths, pre, beta, gap, gaps[0].left if gaps else 0, narrow]
 
     def squares(self) -> list[str]:
         """One sum of squares beside lane 0, for every lane."""

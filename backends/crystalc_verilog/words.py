@@ -14,11 +14,14 @@ from crystalc_verilog.area import Features, rom_features
 from crystalc_verilog.element import index_bits
 from crystalc_verilog.parts import Bus, ram, rom
 from crystalc_verilog.passes import Integers, elem
-from crystalc_verilog.program import LEAST, Program
+from crystalc_verilog.program import PIECES, Program
 from crystalc_verilog.wires import table
 
 PORT = 36
 """Bits of a word up to which a block of memory has a second port."""
+
+BLOCK = 4096
+"""Bits of weights from which on they take blocks of memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Words:
         """Is there room beside the weights, at a second port, for what the sums start with?"""
         lanes = self.grid.shape[1]
         word = self.width * lanes
-        most = LEAST if lanes == 1 else 1
+        most = PIECES if lanes == 1 else 1
         return not self.routes and word <= PORT and word * most >= self.start_width
 
     def place_of_starts(self, region: int) -> tuple[int, int]:
@@ -79,6 +82,8 @@ class Words:
             return []
         if not self.routes:
             wide = self.width * self.grid.shape[1]
+            if self.bits >= BLOCK:
+                return [rom(f"{name}_weights", self.packed(), wide, ports=1)]
             made = table(f"{name}_weights", self.packed(), wide, "<=")
             return [render("verilog/rom.v.j2", made)]
         lanes = self.grid.shape[1]
@@ -100,6 +105,8 @@ class Words:
         lanes = self.grid.shape[1]
         if self.shared:
             return Counter()
+        if not self.routes and self.bits >= BLOCK:
+            return Counter(block_bits=self.bits)
         if not self.routes:
             return rom_features(self.packed(), width=self.width * lanes)
         total: Features = Counter(block_bits=(lanes * self.width) << self.key_bits)
@@ -198,6 +205,8 @@ def words(made: Program, bus: Bus, start_width: int) -> Words:
         kind = elem(made.graph, n)
         low, high = min(low, kind.low << lift), max(high, kind.high << lift)
     width = smallest_type(low, high, 0).width
+    lead, behind = made.groups[0].steps, made.groups[-1].last + made.lanes
+    weight, node, place = (m[lead:behind] for m in (weight, node, place))
     keys, key, bits, counter = _keys(made, weight, node)
     grid = np.zeros((max(keys) + 1, made.lanes), dtype=object)
     routes: dict[int, list[tuple[int, int]]] = {
@@ -213,9 +222,12 @@ def words(made: Program, bus: Bus, start_width: int) -> Words:
 
 
 def _keys(made: Program, weight: Integers, node: Integers) -> tuple[Sequence[int], str, int, bool]:
-    """The address of each step's word, its Verilog and width, and whether it needs a counter."""
-    steps = made.steps()
-    plain = index_bits(len(steps))
+    """The address of the word of each step with a weight, its Verilog and width, and
+    whether it needs a counter. What other steps read is no part of a sum.
+    """
+    every = made.steps()
+    plain, lead = index_bits(len(every)), made.groups[0].steps
+    steps = every[lead : made.groups[-1].last + made.lanes]
     for low in range(1, made.address_bits + 1):
         mask = (1 << low) - 1
         keys = [g << low | a & mask for g, a in steps]
@@ -226,7 +238,7 @@ def _keys(made: Program, weight: Integers, node: Integers) -> tuple[Sequence[int
             group = f"g[{have - 1}:0]" if 0 < have < made.group_bits else "g"
             if have > 0:
                 return keys, f"{{{group}, {name}}}", bits, False
-    return range(len(steps)), "t", plain, True
+    return range(lead, lead + len(steps)), "t", plain, True
 
 
 def _distinct(keys: Sequence[int], weight: Integers, node: Integers) -> bool:

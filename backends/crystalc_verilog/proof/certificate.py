@@ -12,6 +12,7 @@ from crystalc_verilog.proof.sat import OPEN, PROVED, REFUTED
 ALGEBRA = "integer algebra"
 CEC = "ABC cec"
 PDR = "ABC pdr"
+INDUCTION = "Yosys sat, by induction over clocks"
 EXECUTION = "symbolic execution"
 
 

@@ -22,6 +22,7 @@ from crystalc_verilog.proof.places import Finder, Place
 from crystalc_verilog.proof.poly import Poly, plus
 from crystalc_verilog.proof.rtl import read
 from crystalc_verilog.proof.symbols import Symbols, Word
+from crystalc_verilog.proof.unit import UNIT, unit_ports, without_argmax
 
 DEPTH = 100_000
 """Definitions may hang on each other in a long chain."""
@@ -39,7 +40,7 @@ class Result:
 
 @dataclass
 class Followed:
-    """A design that was followed to its end."""
+    """A design that was followed to its end, or to the unit of --argmax, the module ``unit``."""
 
     build: Build
     symbols: Symbols
@@ -48,6 +49,7 @@ class Followed:
     results: list[Result]
     inputs: NDArray[np.int64]
     wanted: list[NDArray[np.int64]]
+    unit: str = ""
 
     def differs(self, result: Result) -> str:
         """A sample on which the output is not the oracle's."""
@@ -66,13 +68,17 @@ def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> F
     """Follow one vector and find the graph in what it meets. Raises Broken, ToolError."""
     sys.setrecursionlimit(DEPTH)
     _fit(build)
-    flat = read(yosys, build.folder, build.top, folder)
+    behind = build.graph.find(Op.ARGMAX)
+    flat = read(yosys, build.folder, build.top, folder, [UNIT] if behind else [])
+    names = unit_ports(flat) if behind else {}
+    build = without_argmax(build) if behind else build
     x = builds.samples(build.graph)
     wanted = builds.oracle(build.graph, x)
     symbols = Symbols(Atoms(), count=len(x))
-    machine = Machine(flat, symbols)
+    kept = bool(build.graph.find(Op.MIN) or build.graph.find(Op.DIV))
+    machine = Machine(flat, symbols, names=names, registers=kept)
     inputs = _inputs(build, symbols, x)
-    width, beats = build.facts["input"]["width"], build.facts["output"]["beats"]
+    width, beats = build.facts["input"]["width"], int(build.graph.output.type.shape[0])
     total = build.facts["interval"]
     words = [symbols.word(p, width) for p in inputs]
     way = follow(machine, words, beats, lambda k: progress("following the control", k, total))
@@ -86,13 +92,12 @@ def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> F
         Result(k, word, p, _equal(symbols, word, p))
         for k, (word, p) in enumerate(zip(way.outputs, outputs, strict=True))
     ]
-    return Followed(build, symbols, way, finder.places, results, x, wanted)
+    unit = flat.apart[0][0] if behind else ""
+    return Followed(build, symbols, way, finder.places, results, x, wanted, unit)
 
 
 def _fit(build: Build) -> None:
     """Raises Broken, uncertain, for what the argument does not cover."""
-    if build.graph.find(Op.ARGMAX):
-        raise Broken("the unit of --argmax runs on while the rest begins anew", certain=False)
     if build.facts["state"]:
         raise Broken("active neurons stand in memories that a bus writes", certain=False)
 

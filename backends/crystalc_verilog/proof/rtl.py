@@ -50,13 +50,15 @@ class Memory:
 @dataclass(frozen=True)
 class Flat:
     """``gates`` stand in the order in which they can be computed; kind "read" is a memory's
-    port, whose ``params["memory"]`` counts in ``memories``.
+    port, whose ``params["memory"]`` counts in ``memories``. ``apart``: the module and the ports of
+    each instance that was left out.
     """
 
     ports: Mapping[str, tuple[Net, ...]]
     gates: Sequence[Gate]
     flops: Sequence[Flop]
     memories: Sequence[Memory]
+    apart: Sequence[tuple[str, Mapping[str, tuple[Net, ...]]]] = ()
 
 
 def read(engine: Engine, build: Path, top: str, folder: Path, apart: Sequence[str] = ()) -> Flat:
@@ -81,7 +83,7 @@ def read(engine: Engine, build: Path, top: str, folder: Path, apart: Sequence[st
 
 def parse(module: Mapping[str, Any]) -> Flat:
     """A flat module as Yosys writes it in JSON. Raises ToolError for a cell unknown here."""
-    flops, gates, memories = [], [], list[Memory]()
+    flops, gates, memories, apart = [], [], list[Memory](), []
     for name, cell in module["cells"].items():
         kind = cell["type"]
         if kind == "$scopeinfo":
@@ -92,6 +94,8 @@ def parse(module: Mapping[str, Any]) -> Flat:
         elif kind == "$mem_v2":
             gates += _reads(cell, wires, len(memories))
             memories.append(_memory(name, cell, wires))
+        elif kind.startswith(("$paramod", "crystal_")):
+            apart.append((kind, wires))
         elif "Y" in wires:
             params = {k: int(v, 2) for k, v in cell["parameters"].items()}
             ports = {p: w for p, w in wires.items() if p != "Y"}
@@ -99,7 +103,7 @@ def parse(module: Mapping[str, Any]) -> Flat:
         else:
             raise ToolError(f"the proof does not know the cell {kind}")
     ports = {name: tuple(port["bits"]) for name, port in module["ports"].items()}
-    return Flat(ports, _ordered(gates, flops, ports), flops, memories)
+    return Flat(ports, _ordered(gates, flops, ports), flops, memories, apart)
 
 
 def _pieces(bits: Sequence[Net], width: int) -> list[tuple[Net, ...]]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from crystalc.diagnostics import refuse
 from crystalc_verilog.engine import Engine
-from crystalc_verilog.proof import sat
+from crystalc_verilog.proof import sat, unit
 from crystalc_verilog.proof.build import Build
 from crystalc_verilog.proof.certificate import (
     ALGEBRA,
     CEC,
     EXECUTION,
+    INDUCTION,
     Item,
     Limits,
     Progress,
@@ -47,6 +48,13 @@ def items(
         yield from (_output(made, r) for r in made.results)
         for what, detail in promises(made):
             yield Item("control", what, PROVED, EXECUTION, 0.0, None, detail)
+        if made.unit:
+            progress("proving the unit of --argmax", 0, 1)
+            verdict = unit.prove(build, made.unit, yosys, folder, limits.seconds)
+            why = "" if verdict.status == PROVED else "a promise of watch_argmax.v"
+            yield Item(
+                "function", unit.CLAIM, verdict.status, INDUCTION, verdict.seconds, None, why
+            )
 
 
 def _row(place: Place, rows: Mapping[int, list[int]]) -> int | None:
