@@ -22,9 +22,9 @@ pytest.importorskip("pyosys", reason="pyosys is not installed")
 SHAPE: Any = {"inputs": 4, "neurons": 4, "outputs": 3, "frozen": 1.0}
 
 
-def built(place: Path, lanes: int, argmax: bool = False, **shape: Any) -> Path:
+def built(place: Path, lanes: int, argmax: bool = False, width: int = 8, **shape: Any) -> Path:
     options = {"arch": "folded", "lanes": str(lanes)}
-    wanted = Options("verilog", arithmetic="fixed", width=8, backend=options, argmax=argmax)
+    wanted = Options("verilog", arithmetic="fixed", width=width, backend=options, argmax=argmax)
     write(compile_checkpoint(tiny_checkpoint(**{**SHAPE, **shape}), wanted), place)
     return place
 
@@ -60,16 +60,27 @@ def test_every_kind_of_pass_is_proved(lanes: int, kernel: Any, tmp_path: Path) -
     assert made.ok, [i for i in made.items if i.status != "proved"]
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [{"frozen": 0.5}, {"kernel": "laplace", "normalized": True}],
-    ids=["active", "division"],
-)
-def test_what_is_not_covered_is_simulated_only(shape: Any, tmp_path: Path) -> None:
-    """Neither proved nor refuted."""
-    made = proof(built(tmp_path, 2, **shape))
+def test_what_is_not_covered_is_simulated_only(tmp_path: Path) -> None:
+    """Active neurons are neither proved nor refuted."""
+    made = proof(built(tmp_path, 2, frozen=0.5))
     bad = [item for item in made.items if item.status != "proved"]
     assert bad and {item.status for item in bad} == {"simulated only"}
+
+
+NORMALISED: Any = {"kernel": "laplace", "normalized": True, "outputs": 1}
+
+
+def test_a_division_is_proved_and_a_wrong_one_refuted(tmp_path: Path) -> None:
+    place = built(tmp_path, 2, width=6, **NORMALISED)
+    made = proof(place)
+    assert made.ok, [i for i in made.items if i.status != "proved"]
+    assert [i for i in made.items if i.what.startswith("div")]
+    cells = place / "crystal_cells.v"
+    text = cells.read_text()
+    assert "more >= twice" in text
+    cells.write_text(text.replace("more >= twice", "more > twice"))
+    bad = [i for i in proof(place).items if i.status == "refuted"]
+    assert bad and all(i.detail for i in bad)
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,8 @@ def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> F
     x = builds.samples(build.graph)
     wanted = builds.oracle(build.graph, x)
     symbols = Symbols(Atoms(), count=len(x))
-    machine = Machine(flat, symbols, names=names)
+    kept = bool(build.graph.find(Op.MIN) or build.graph.find(Op.DIV))
+    machine = Machine(flat, symbols, names=names, registers=kept)
     inputs = _inputs(build, symbols, x)
     width, beats = build.facts["input"]["width"], int(build.graph.output.type.shape[0])
     total = build.facts["interval"]

@@ -6,6 +6,7 @@ can be; nothing of the backend that made the design is used.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,7 +97,21 @@ def meaning_goal(
     right = f"r[{out - 1}:0] : {out}'d0" if out <= wide else f"r : {out}'sd0"
     ref.append(f"assign y = ({guard}) ? {right};")
     imp = [*values, *made(wide), f"assign y = ({guard}) ? r : {out}'d0;"]
+    if f.kind == "div":
+        imp, ref = (_confined(side, spans, wide) for side in (imp, ref))
     return Goal(imp, ref, [(name, width, True) for name, width in inputs], out)
+
+
+def _confined(lines: list[str], spans: Sequence[Range], wide: int) -> list[str]:
+    """The same with inputs outside of their span replaced at once: then both sides agree in every
+    step of a division, not only at its end, and ``cec`` goes step by step.
+    """
+    confined = [
+        f"wire signed [{wide - 1}:0] in{k} = (z{k} >= {number(low, wide)})"
+        f" & (z{k} <= {number(high, wide)}) ? z{k} : {number(low, wide)};"
+        for k, (low, high) in enumerate(spans)
+    ]
+    return [*confined, *(re.sub(r"\bz(\d+)\b", r"in\1", line) for line in lines)]
 
 
 GATES: Mapping[str, str] = {"$mux": "{2} ? {1} : {0}", "$reduce_or": "|{0}"}

@@ -66,13 +66,16 @@ class Clock:
 
 @dataclass
 class Machine:
-    """``unknown``: ports beside those of the stream and their values, e.g. a bus that is still."""
+    """``still``: ports beside those of the stream, which stay 0; ``words``: all that was written
+    to memories and, with ``registers``, to registers.
+    """
 
     flat: Flat
     symbols: Symbols
     still: Sequence[str] = ("cfg_valid", "cfg_address", "cfg_data")
     names: dict[str, tuple[Net, ...]] = field(default_factory=dict)
     words: set[Word] = field(default_factory=set)
+    registers: bool = False
     _memories: list[int] = field(default_factory=list)
     _tables: dict[int, int] = field(default_factory=dict)
     _nets: list[frozenset[Net]] = field(default_factory=list)
@@ -91,6 +94,16 @@ class Machine:
     def port(self, name: str) -> tuple[Net, ...]:
         """The nets of a port of the stream."""
         return self.names.get(name) or self.flat.ports[name]
+
+    def keep(self, now: Clock, given: int) -> None:
+        """Note the words that registers take and, where a result is ``given``, all words, where
+        some function may stand in one.
+        """
+        if self.registers:
+            pairs = zip(now.state.flops, now.after.flops, strict=True)
+            self.words.update(new for old, new in pairs if len(new) > 1 and new != old)
+        if self.registers and given:
+            self.words.update(self._word(dict(now.wires), gate.out) for gate in self.flat.gates)
 
     @cached_property
     def anything(self) -> State:
@@ -280,6 +293,7 @@ def follow(
             now = machine.again(now, 1, inputs[taken - 1], 1)
         held += _stalls(machine, now, nothing, clocks)
         outputs += [now.ends.out_data] * give
+        machine.keep(now, give)
         state, clocks = machine.weakened(now.after), clocks + 1
         progress(clocks)
     if taken < len(inputs):

@@ -32,6 +32,10 @@ class Place:
     def decoded(self, verdict: Verdict) -> str:
         """A counterexample in numbers."""
         values = [verdict.inputs[f"z{k}"] for k in range(len(self.arguments))]
+        ends = [a.span for a in self.arguments]
+        values = [
+            z if low <= z <= high else low for z, (low, high) in zip(values, ends, strict=True)
+        ]
         given = (a.factor * z + a.offset for a, z in zip(self.arguments, values, strict=True))
         said = f"for the argument {', '.join(map(str, given))} it is {verdict.got}"
         return f"{said}, the oracle says {verdict.wanted} (modulo 2**{len(self.word)})"
@@ -85,7 +89,12 @@ class Finder:
         for width in (w for w in self._widths if w >= least):
             bits = (values & ((1 << width) - 1)).tobytes()
             found += self._by_values.get((width, bits), [])
-        return found[:TRIED]
+        return sorted(found, key=_latest, reverse=True)[:TRIED]
+
+
+def _latest(word: Word) -> int:
+    """The number of what was made last among the bits."""
+    return max((b[0] for b in word if not isinstance(b, int)), default=0)
 
 
 class Cone:
@@ -96,12 +105,26 @@ class Cone:
         self.parts = [_primitive(a) for a in f.args]
         self.lines: list[str] = []
         self.names: dict[int, str] = {}
+        self.given = {
+            bit: f"b{k}[{i}]"
+            for k, (b, _, _) in enumerate(self.parts)
+            for i, bit in enumerate(symbols.read_as(b))
+        }
+        self.whole = {
+            v: f"b{k}[{len(word) - 1}:0]"
+            for k, word in enumerate(symbols.read_as(b) for b, _, _ in self.parts)
+            for v in {v for bit in word[:1] if not isinstance(bit, int) for v in self._of(bit[0])}
+            if symbols.word({(v,): 1}, len(word)) == word
+        }
         self.least = 2
         self.wide = 0
         self.arguments = [
             Argument(factor, rest, (-((rest - low) // factor), (high - rest) // factor))
             for (_, factor, rest), (low, high) in zip(self.parts, f.spans, strict=True)
         ]
+
+    def _of(self, at: int) -> set[int]:
+        return set(variables(self.symbols.polys[at]))
 
     def goal(self) -> Goal:
         """What is to be proved. Raises Unproved where the word rests on something else."""
@@ -123,6 +146,8 @@ class Cone:
         """A wire."""
         if isinstance(b, int):
             return f"1'b{b}"
+        if b in self.given:
+            return self.given[b]
         at, k = b
         self.least = max(self.least, k + 1)
         return f"{self.number(at)}[{k}]"
@@ -171,10 +196,12 @@ class Cone:
         if -v - 1 in self.names:
             return name
         self.names[-v - 1] = name
-        given = [self.bits(w) for w in made.operands]
+        given = [] if v in self.whole else [self.bits(w) for w in made.operands]
         size = made.width
         self.least = max(self.least, size + 1)
-        if made.kind == "read":
+        if v in self.whole:
+            self.lines.append(f"wire [{size - 1}:0] w{v} = {self.whole[v]};")
+        elif made.kind == "read":
             self._table(v, made, given[0])
         else:
             for k, text in enumerate(given):

@@ -219,6 +219,10 @@ class Symbols:
             self._numbers[bits, signed] = self._exact(bits, signed)
         return self._numbers[bits, signed]
 
+    def read_as(self, poly: Poly) -> Word:
+        """The word that a variable is the number of; empty where ``poly`` is none."""
+        return self._read.get(next(iter(poly))[0], ()) if len(poly) == 1 and () not in poly else ()
+
     def _exact(self, bits: Word, signed: bool) -> Poly:
         poly, width = self.modulo(bits), len(bits)
         low, high = self.atoms.bounds(poly)
