@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,22 +96,33 @@ def launch(
     hint: str = "",
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """As ``run``, for callers that know what an exit code means."""
+    """As ``run``, for callers that know what an exit code means.
+
+    The program leads a group of processes, of which none outlives a timeout or an interruption.
+    """
     name = name or Path(command[0]).name
+    pipe = subprocess.PIPE
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
             cwd=where,
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
             env=env,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"{name} took longer than {timeout:.0f} s") from None
     except OSError as error:
         raise ToolError(f"{name} does not start: {error.strerror}", hint) from error
+    with process:
+        try:
+            out, err = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"{name} took longer than {timeout:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
 README = (ROOT / "README.md").read_text()
 LONG = (
     *("make test", "make hw-test", "make cuda-test"),  # this suite inside itself
@@ -92,3 +94,30 @@ def test_the_digits_example(tmp_path: Path) -> None:
     assert said.count(": OK") == 2
     before, after = (line.split(":")[1] for line in said.splitlines()[-2:])
     assert len(before.split()) == 10 and before != after
+
+
+@pytest.mark.timeout(560)
+@pytest.mark.skipif(not which("icepack"), reason="needs nextpnr-ice40 and icepack")
+def test_the_fpga_example(tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples/fpga/run.sh"), tmp_path)
+    assert "everything that was tried is proved" in said
+    assert (tmp_path / "build/v/fpga-ice40-hx8k/design.bin").stat().st_size > 100_000
+    assert re.search(r"^# neuron 63, row 17:.*\n(\d+ 0x[0-9a-f]+ -?\d+\n)+", said, re.MULTILINE)
+
+
+@pytest.mark.timeout(560)
+def test_the_circuit_example(tmp_path: Path) -> None:
+    said = run(str(ROOT / "examples/circuit/run.sh"), tmp_path)
+    assert said.count(": OK") == 4
+    assert (tmp_path / "build/macro/settling.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.timeout(560)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="data: no shared data folder beside the checkout")
+def test_the_examples_on_real_data(tmp_path: Path) -> None:
+    steps = {"mnist": "--epochs 1", "shakespeare": "--steps 30"}
+    data = {"MNIST": "mnist.npz", "CORPUS": "tinyshakespeare.txt"}
+    paths = "".join(f"{name}={SHARED / file} " for name, file in data.items())
+    for name, options in steps.items():
+        said = run(f"OPTIONS='{options}' {paths} {ROOT}/examples/{name}/run.sh", tmp_path)
+        assert "FAILED" not in said and ": OK" in said

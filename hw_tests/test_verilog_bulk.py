@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 
 from crystalc.cli import run
-from crystalc.diagnostics import CompileError
+from crystalc.diagnostics import CompileError, ToolError
 from crystalc.driver import Options, compile_checkpoint, write
+from crystalc.interpret import interpret
 from crystalc_verilog import bulk
-from crystalc_verilog.cxxrtl import pack, unpack
+from crystalc_verilog.chunks import LINES, cut
+from crystalc_verilog.cxxrtl import Program, pack, unpack
 from crystalc_verilog.simulate import from_hex, to_hex
 from hw_tests.verilog_models import tiny_checkpoint
 
@@ -25,10 +28,12 @@ NEEDS_CXXRTL = pytest.mark.skipif(
 )
 
 
-def built(place: Path, name: str = "crystal", **options: Any) -> Path:
-    """A small frozen crystal."""
+def built(
+    place: Path, name: str = "crystal", shape: Mapping[str, Any] | None = None, **options: Any
+) -> Path:
+    """A small frozen crystal, or one of this shape."""
     backend = {"prefix": name, **options}
-    checkpoint = tiny_checkpoint(activation="relu", frozen=1.0)
+    checkpoint = tiny_checkpoint(**{"activation": "relu", "frozen": 1.0, **(shape or {})})
     write(compile_checkpoint(checkpoint, Options("verilog", "fixed", backend=backend)), place)
     return place
 
@@ -56,6 +61,25 @@ def test_a_wrong_adder_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str
     design.write_text(text.replace(", ".join(widest), ", ".join(turned), 1))
     assert run(["check", str(place), "--vectors", "5000"]) == 1
     assert "the oracle says" in capsys.readouterr().out
+
+
+@NEEDS_CXXRTL
+def test_no_function_grows_with_the_design(tmp_path: Path) -> None:
+    """Compilers of C++ do not come to an end on one function of ten thousand statements."""
+    place = built(tmp_path, shape={"frozen": 0.0, "inputs": 16, "neurons": 16})
+    with Program(place, "crystal") as program:
+        text = (program.place / "design.cc").read_text()
+        [x] = bulk.vectors(bulk.find(place)[1], 300, 0)
+        assert np.array_equal(program.run(x), interpret(bulk.find(place)[1], x))
+    found = re.findall(r"^\w+ p_crystal::(?:eval|part_\d+)\(.*?^}", text, re.S | re.M)
+    sizes = [len(re.findall(r"^\t+(?!//)", body, re.M)) for body in found]
+    assert sum(sizes) > 10 * LINES
+    assert max(sizes) < LINES + 50
+
+
+def test_cxxrtl_of_another_shape_is_refused() -> None:
+    with pytest.raises(ToolError, match="C\\+\\+ of another shape"):
+        cut("bool p_crystal::eval() {\n}\n")
 
 
 def test_a_folder_without_a_design_is_refused(tmp_path: Path) -> None:

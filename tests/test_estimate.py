@@ -52,10 +52,11 @@ def test_a_constant_operand_meets_nothing() -> None:
     [
         ([0] * 256, 0, 0),
         ([1] * 256, 0, 0),
-        ([k & 1 for k in range(256)], 1, 0),
-        ([k >> 7 for k in range(256)], 0, 1),
-        ([(k & 1) ^ (k >> 7) for k in range(256)], 2, 1),
-        ([int(k == 200) for k in range(256)], 1, 2),
+        ([k & 1 for k in range(256)], 0, 0),
+        ([k >> 7 for k in range(256)], 0, 0),
+        ([(k & 1) ^ (k >> 7) for k in range(256)], 1, 0),
+        ([int(k == 200) for k in range(256)], 1, 1),
+        ([(k * 2654435761 >> 9) & 1 for k in range(256)], 4, 1),
     ],
 )
 def test_what_a_table_needs(entries: list[int], leaves: int, choices: int) -> None:
@@ -69,23 +70,36 @@ def test_a_large_rom_is_block_memory() -> None:
 
 
 def test_a_small_rom_is_tables_with_registers() -> None:
-    small = [k % 2 for k in range(64)]
-    wanted = table_features(small, 1) + Counter(block_bits=64, rom_bits4=1, rom_bits6=1)
-    assert rom_features(small, width=1) == wanted
+    small = [int(k % 3 == 0) for k in range(64)]
+    found = rom_features(small, width=1)
+    assert (found["rom_flat_xcup"], found["rom_choices_xcup"], found["rom_bits_xcup"]) == (1, 0, 1)
     twice = rom_features(small, small, width=1)
-    assert twice["table_leaves6"] == 2 * wanted["table_leaves6"]
-    assert twice["rom_bits6"] == 2
+    assert (twice["rom_leaves_xcup"], twice["rom_choices_xcup"]) == (2, 0)
+    assert twice["rom_bits_xcup"] == twice["rom_bits_ecp5"] == twice["rom_bits_ice40"] == 2
+
+
+def noise(width: int, count: int) -> list[int]:
+    """Words of which every bit is used."""
+    bits = np.random.default_rng(0).integers(0, 2, (count, width)).tolist()
+    return [sum(bit << k for k, bit in enumerate(word)) for word in bits]
 
 
 @pytest.mark.parametrize(("width", "block"), [(112, False), (198, True)])
 def test_a_rom_is_what_yosys_finds_cheaper(width: int, block: bool) -> None:
     """Two ROMs of 256 words that Yosys 0.70 was seen to make of LUTs and of blocks."""
-    rng = np.random.default_rng(0)
-    words = [sum(int(b) << k for k, b in enumerate(rng.integers(0, 2, width))) for _ in range(256)]
-    found = rom_features(words, width=width)
-    assert (found["rom_bits6"] == 0) == block
+    words = noise(width, 256)
+    assert (rom_features(words, width=width)["rom_bits_xcup"] == 0) == block
     constant = rom_features([w << 32 for w in words], width=width + 32)
-    assert (constant["rom_bits6"] == 0) == block
+    assert (constant["rom_bits_xcup"] == 0) == block
+
+
+@pytest.mark.parametrize(
+    ("width", "words", "block"), [(29, 128, False), (30, 512, True), (8, 512, True)]
+)
+def test_a_rom_with_two_ports_on_ecp5(width: int, words: int, block: bool) -> None:
+    """The same for ROMs that two ports read, of which only ecp5's blocks have two."""
+    found = rom_features(noise(width, words // 2), noise(width, words // 2), width=width)
+    assert (found["rom_bits_ecp5"] == 0) == block
 
 
 def test_folded_features_count_lanes_and_registers() -> None:

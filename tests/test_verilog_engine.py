@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from crystalc.diagnostics import ToolError
+from crystalc_verilog import layout
 from crystalc_verilog.engine import Engine
+from crystalc_verilog.synth import NETLIST
 
-PARENT = "sleep 60 & echo $! > child; wait; : "
-"""Like Yosys with ABC: a shell that waits for a child of its own. The last word is the script."""
+PARENT = "cat; sleep 60 & echo $! > child; wait; : "
+"""Like Yosys with ABC: a shell that waits for a child of its own. The last word is the script.
+Its input ends when somebody looks after it: an interruption before that would be too early."""
 
 INTERRUPTED = """
 import signal, sys
@@ -61,6 +64,22 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     slow = Engine("slow", "1", ("/bin/sh", "-c", PARENT))
     with pytest.raises(ToolError, match="slow took longer than 1 s"):
         slow.run(["x"], tmp_path, timeout=1.0)
+    assert gone(started(tmp_path))
+
+
+@needs_proc
+def test_a_layout_that_takes_too_long_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in layout.PROGRAMS:
+        (tmp_path / name).write_text(f"#!/bin/sh\ncd {tmp_path}\n{PARENT}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(layout, "SECONDS", 1.0)
+    (tmp_path / NETLIST).write_text("module crystal; endmodule\n")
+    blif = Engine("blif", "1", ("/bin/sh", "-c", "echo .model crystal > crystal.blif; : "))
+    with pytest.raises(ToolError, match="qflow took longer than 1 s"):
+        layout.place_and_route(tmp_path, "crystal", blif, tmp_path / "cells.lib")
     assert gone(started(tmp_path))
 
 

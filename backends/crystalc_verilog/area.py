@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
-from crystalc_verilog.circuit import Cell, Circuit
+from crystalc_verilog.functions import LUT_INPUTS, Functions, columns, reduced
+from crystalc_verilog.live_bits import LiveBits
 from crystalc_verilog.lower import Lowered
 from crystalc_verilog.schedule import Schedule, live_cells
+from crystalc_verilog.wires import LOOKUP_LIMIT
 
 SMALL_PRODUCT = 9
 """A product of fewer bits is made of LUTs even where there are multipliers."""
 
-LUT_INPUTS = (4, 6)
+RAMP = 8
+"""Entries of the smallest table that is told to be a distance."""
 
 BLOCK = 4096
 """A table of so many bits that a register addresses becomes block memory where there is some."""
@@ -26,119 +30,130 @@ Features = Counter[str]
 
 def features(lowered: Lowered, schedule: Schedule) -> Features:
     """The features of a scheduled circuit."""
-    circuit = lowered.circuit
-    entries = {number: table for table, number in circuit.tables.items()}
+    bits = LiveBits(lowered, schedule)
     total: Features = Counter()
+    for c in bits.live:
+        kind = bits.cells[c].kind
+        if kind in RULES and bits.needed(c):
+            total += RULES[kind](bits, c)
     held = _held_indices(lowered, schedule)
-    for c in live_cells(lowered):
-        cell = circuit.cells[c]
-        if cell.kind == "table":
-            words, width = entries[cell.params[0]], cell.type.width
-            block = cell.args[0] in held and len(words) * width >= BLOCK
-            total += (
-                Counter(block_bits=len(words) * width) if block else table_features(words, width)
-            )
-        elif cell.kind in RULES:
-            total += RULES[cell.kind](circuit, cell)
-    total["index_bits"] = sum(circuit.cells[i].type.width for i in held)
-    total["register_bits"] = sum(circuit.cells[c].type.width for r in schedule.ranks for c in r)
+    total += _tables(bits, held)
+    total["index_bits"] = sum(bits.cells[i].type.width for i in held)
+    total["register_bits"] = bits.registers()
+    total["inverted"] = bits.inverted()
     total["ranks"] = len(schedule.ranks)
-    total["state_bits"] = sum(s.words * s.type.width for s in lowered.states)
-    total["state_words"] = sum(s.words for s in lowered.states)
+    for state in lowered.states:
+        kind = "memory" if state.memory else "bank"
+        total[f"{kind}_bits"] += state.words * state.type.width
+        total[f"{kind}_words"] += state.words
     return total
 
 
+def _tables(bits: LiveBits, held: set[int]) -> Features:
+    """Functions in the bits of tables that are needed, each once."""
+    total: Features = Counter()
+    found = Functions()
+    adders = [c for c in bits.live if bits.cells[c].kind == "add"]
+    absorbed = {bit for c in adders for bit in bits.absorbed(c)}
+    for c in bits.live:
+        cell = bits.cells[c]
+        if cell.kind != "table":
+            continue
+        words, width = bits.lowered.circuit.contents[cell.params[0]], cell.type.width
+        if cell.args[0] in held and len(words) * width >= BLOCK:
+            total["block_bits"] += len(words) * width
+            continue
+        if _ramp(words):
+            total["ramp_bits"] += bits.needed(c)
+            continue
+        for k, column in enumerate(columns(words, width)):
+            if (c, k) in bits.until:
+                index, column = reduced(tuple(bits.nets[cell.args[0]]), column)
+                free = (c, k) in absorbed and len(index) < max(LUT_INPUTS)
+                found.add(index, column, LUT_INPUTS[:1] if free else LUT_INPUTS)
+    return total + found.features()
+
+
+def _ramp(words: Sequence[int]) -> bool:
+    """Is this |x - p| of a signed or an unsigned x? Synthesis finds what such tables share."""
+    steps = [abs(b - a) != 1 for a, b in pairwise(words)]
+    return len(words) > RAMP and sum(steps) <= 1
+
+
 def _held_indices(lowered: Lowered, schedule: Schedule) -> set[int]:
-    """Registers that a table is read by: Yosys doubles them, to make them the table's own."""
-    cells, stage = lowered.circuit.cells, schedule.stage
-    tables = (c for c in live_cells(lowered) if cells[c].kind == "table")
-    pairs = ((c, cells[c].args[0]) for c in tables)
+    """Registers that a large table is read by: Yosys doubles them, to make them its own."""
+    cells, stage, contents = lowered.circuit.cells, schedule.stage, lowered.circuit.contents
+    tables = [c for c in live_cells(lowered) if cells[c].kind == "table"]
+    large = (c for c in tables if len(contents[cells[c].params[0]]) > LOOKUP_LIMIT)
+    pairs = ((c, cells[c].args[0]) for c in large)
     return {i for c, i in pairs if cells[i].kind == "input" or stage[i] < stage[c]}
 
 
 def table_features(entries: Sequence[int], width: int) -> Features:
-    """Distinct functions of 4 (6) inputs in each bit of a table, and the choices between them."""
-    total: Features = Counter()
-    index = max(1, (len(entries) - 1).bit_length())
-    padded = [*entries, *([entries[-1]] * ((1 << index) - len(entries)))]
-    for inputs in LUT_INPUTS:
-        size = 1 << min(inputs, index)
-        for bit in range(width):
-            column = tuple(v >> bit & 1 for v in padded)
-            leaves, choices = _decomposed(column, size)
-            total[f"table_leaves{inputs}"] += leaves
-            total[f"table_choices{inputs}"] += choices
-    return total
+    """Functions of 4 (6) inputs in the bits of a table, and the choices between them."""
+    found = Functions()
+    for column in columns(entries, width):
+        found.add(tuple(range(len(column).bit_length() - 1)), column)
+    return found.features()
 
 
-def _decomposed(column: tuple[int, ...], size: int) -> tuple[int, int]:
-    """Distinct functions below, distinct choices above, the cut at blocks of ``size``."""
-    level = [column[k : k + size] for k in range(0, len(column), size)]
-    leaves = {block for block in level if 0 < sum(block) < size}
-    numbers = {block: k for k, block in enumerate(dict.fromkeys(level))}
-    ids, choices = [numbers[block] for block in level], 0
-    while len(ids) > 1:
-        pairs = list(zip(ids[::2], ids[1::2], strict=True))
-        made = {p: k for k, p in enumerate(dict.fromkeys(pairs))}
-        choices += sum(a != b for a, b in made)
-        ids = [made[p] for p in pairs]
-    return len(leaves), choices
-
-
-def _add(circuit: Circuit, cell: Cell) -> Features:
+def _add(bits: LiveBits, c: int) -> Features:
     """Bits where both operands are wires, where one is, and the length of the carry chain."""
-    a, b = (circuit.cells[k] for k in cell.args)
-    left, right, minus = cell.params
-    width = cell.type.width
-    spans = [_span(a, left, width), _span(b, right, width)]
-    start = spans[1][0] if minus else max(spans[0][0], spans[1][0])
-    live = [[lo <= k < hi for k in range(width)] for lo, hi in spans]
-    both = sum(p and q for p, q in zip(live[0][start:], live[1][start:], strict=True))
-    one = sum(p != q for p, q in zip(live[0][start:], live[1][start:], strict=True))
-    chain = max(0, width - start)
-    return Counter(add_both=both, add_one=one, add_chain=chain, chain4=-(-chain // 4), adds=1)
+    made = bits.adder(c)
+    return Counter(
+        adds=1,
+        add_both=made.both,
+        add_one=made.one,
+        add_chain=made.chain,
+        chain2=-(-made.chain // 2),
+        chain4=-(-made.chain // 4),
+    )
 
 
-def _span(cell: Cell, shift: int, width: int) -> tuple[int, int]:
-    """The bits of a sum of ``width`` in which the shifted operand is not a constant."""
-    if cell.kind == "const":
-        return (cell.low & -cell.low).bit_length() - 1 + shift if cell.low else width, 0
-    return shift, width if cell.type.signed else min(width, shift + cell.type.width)
-
-
-def _mul(circuit: Circuit, cell: Cell) -> Features:
-    a, b = (circuit.cells[k].type.width for k in cell.args)
+def _mul(bits: LiveBits, c: int) -> Features:
+    cell = bits.cells[c]
+    a, b = (bits.cells[k].type.width for k in cell.args)
     if cell.type.width >= SMALL_PRODUCT:
         return Counter(mul_large=1, mul_large_bits=a * b)
     return Counter(mul_small_bits=a * b)
 
 
-def _saturate(circuit: Circuit, cell: Cell) -> Features:
-    source = circuit.cells[cell.args[0]].type.width
-    width = cell.type.width
+def _saturate(bits: LiveBits, c: int) -> Features:
+    cell = bits.cells[c]
+    source, width = bits.cells[cell.args[0]].type.width, cell.type.width
     return Counter(saturate_bits=width, saturate_top=max(0, source - cell.params[0] - width))
 
 
-def _less(circuit: Circuit, cell: Cell) -> Features:
-    width = max(circuit.cells[k].type.width for k in cell.args)
+def _clip(bits: LiveBits, c: int) -> Features:
+    """Bits that two conditions turn to the entries at the ends, and bits of the conditions."""
+    cell = bits.cells[c]
+    return Counter(
+        clip_bits=bits.needed(c), clip_top=sum(bits.cells[k].type.width for k in cell.args[:2])
+    )
+
+
+def _less(bits: LiveBits, c: int) -> Features:
+    width = max(bits.cells[k].type.width for k in bits.cells[c].args)
     return Counter(less_bits=width, chain4=-(-width // 4))
 
 
-def _memory(circuit: Circuit, cell: Cell) -> Features:
-    """A table's own words, or in a folded design, whose tables share a memory, all it can reach."""
-    index = circuit.cells[cell.args[0]].type.width
+def _memory(bits: LiveBits, c: int) -> Features:
+    """What one read port can reach; a parallel one reaches a row."""
+    cell = bits.cells[c]
+    index = bits.cells[cell.args[0]].type.width
     words = cell.params[2] if len(cell.params) > 2 else 1 << index
-    return Counter(memory_bits=words * cell.type.width)
+    return Counter(port_bits=words * cell.type.width, ports=1)
 
 
-def _bits(kind: str) -> Callable[[Circuit, Cell], Features]:
-    return lambda circuit, cell: Counter({f"{kind}_bits": cell.type.width})
+def _bits(kind: str) -> Callable[[LiveBits, int], Features]:
+    return lambda bits, c: Counter({f"{kind}_bits": bits.needed(c)})
 
 
-RULES: Mapping[str, Callable[[Circuit, Cell], Features]] = {
+RULES: Mapping[str, Callable[[LiveBits, int], Features]] = {
     "add": _add,
     "mul": _mul,
     "saturate": _saturate,
+    "clip": _clip,
     "less": _less,
     "memory": _memory,
     "relu": _bits("relu"),
@@ -148,31 +163,53 @@ RULES: Mapping[str, Callable[[Circuit, Cell], Features]] = {
 
 
 def rom_features(*ports: Sequence[int], width: int) -> Features:
-    """A clocked ROM, with the words that each port reads: block memory, or LUTs where Yosys finds
-    them cheaper; what registers its LUTs need.
+    """A clocked ROM: block memory, or LUTs where Yosys finds them cheaper, and what registers its
+    LUTs need. ``ports``: the words one after another; the first port reads them all, each other
+    one only its own.
     """
-    total: Features = Counter(block_bits=sum(map(len, ports)) * width)
-    tables = sum((table_features(words, width) for words in ports), Counter[str]())
-    depth = 1 << max(1, (sum(map(len, ports)) - 1).bit_length())
-    seen = [{v >> bit & 1 for words in ports for v in words} for bit in range(width)]
+    words = [v for part in ports for v in part]
+    total: Features = Counter(block_bits=len(words) * width)
+    depth = 1 << max(1, (len(words) - 1).bit_length())
+    seen = [{v >> bit & 1 for v in words} for bit in range(width)]
     used = sum(len(bits) > 1 for bits in seen)
-    for inputs, block in ((4, _block4), (6, _block6)):
-        if block(used, depth, len(ports)) > used * depth >> inputs:
-            total += {k: n for k, n in tables.items() if k.endswith(str(inputs))}
-            total[f"rom_bits{inputs}"] += width * len(ports)
+    found: Features = Counter()
+    for device, (inputs, price) in ROMS.items():
+        if price(used, depth, len(ports)) < used * depth >> ROM_PRICE[device]:
+            continue
+        found = found or _read(words, *ports[1:], width=width)
+        flat = depth <= 1 << inputs
+        total[f"rom_{'flat' if flat else 'leaves'}_{device}"] = found[f"table_leaves{inputs}"]
+        total[f"rom_choices_{device}"] = found[f"table_choices{inputs}"]
+        total[f"rom_bits_{device}"] = width * len(ports)
     return total
 
 
-def _block4(width: int, depth: int, ports: int) -> int:
-    """Yosys's price of a ROM in blocks of 4096 bits with one port (a LUT of 4 is 1)."""
+def _read(*ports: Sequence[int], width: int) -> Features:
+    return sum((table_features(words, width) for words in ports), Counter[str]())
+
+
+def _ice40(width: int, depth: int, ports: int) -> int:
+    """Yosys's price of a ROM in blocks of 4096 bits with one port."""
     return 64 * ports * _blocks(width, depth, 16, 256)
 
 
-def _block6(width: int, depth: int, ports: int) -> int:
-    """The same for UltraScale+: blocks of 18 Kbit and of 36, less wide with two ports."""
+def _ecp5(width: int, depth: int, ports: int) -> int:
+    """The same in blocks of 18 Kbit, less wide with two ports."""
+    return 128 * (_blocks(width, depth, 36, 512) if ports == 1 else _blocks(width, depth, 18, 1024))
+
+
+def _xcup(width: int, depth: int, ports: int) -> int:
+    """The same in blocks of 18 Kbit and of 36, less wide with two ports."""
     wide, rows = (36, 512) if ports == 1 else (18, 1024)
     halves = 129 * _blocks(width, depth, wide, rows)
     return min(halves, 257 * _blocks(width, depth, 2 * wide, rows))
+
+
+ROMS = {"ice40": (4, _ice40), "ecp5": (4, _ecp5), "xcup": (6, _xcup)}
+"""Inputs of a look-up table, and what a ROM costs in blocks, for each device."""
+
+ROM_PRICE = {"ice40": 4, "ecp5": 4, "xcup": 6}
+"""Logarithm of the bits of a ROM in logic that cost as much as 1 there."""
 
 
 def _blocks(width: int, depth: int, wide: int, rows: int) -> int:

@@ -19,6 +19,7 @@ from crystalc import tools
 from crystalc.diagnostics import ToolError
 from crystalc.render import render
 from crystalc.tools import first
+from crystalc_verilog.chunks import cut
 from crystalc_verilog.engine import engine
 
 COMPILERS = ("clang++", "g++")
@@ -47,7 +48,8 @@ class Context:
 class Program:
     """A design as a program; a context manager, whose folder lives as long as it is open.
 
-    ``seconds``: what the last ``run`` took, without its build. Raises ToolError.
+    ``place``: that folder. ``seconds``: what the last ``run`` took, without its build. Raises
+    ToolError.
     """
 
     def __init__(self, build: Path, name: str) -> None:
@@ -55,12 +57,12 @@ class Program:
         self.facts: Mapping[str, Any] = json.loads((build / f"{name}.json").read_text())
         self.seconds = 0.0
         self._folder = tempfile.TemporaryDirectory(prefix="crystalc-")
+        self.place = Path(self._folder.name)
 
     def __enter__(self) -> Program:
-        place = Path(self._folder.name)
         try:
-            self._translate(place)
-            self._compile(place)
+            self._translate(self.place)
+            self._compile(self.place)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -80,6 +82,8 @@ class Program:
         quoted = " ".join(f'"{path}"' for path in files)
         script = [f"read_verilog {quoted}", f"hierarchy -top {self.name}", *STEPS]
         engine("pyosys").run(script, place, TIMEOUT)
+        code = place / "design.cc"
+        code.write_text(cut(code.read_text()))
         sizes = [_words(self.facts[end]) for end in ("input", "output")]
         header = ["made by crystalc; do not edit"]
         mangled = self.name.replace("_", "__")
@@ -102,7 +106,7 @@ class Program:
         command = ["./design", *map(str, beats), str(stall)]
         data = pack(inputs, taken)
         start = time.perf_counter()
-        out = _run(command, Path(self._folder.name), data)
+        out = _run(command, self.place, data)
         self.seconds = time.perf_counter() - start
         return unpack(out, given)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from crystalc import tools
 from crystalc.diagnostics import ToolError
 
 TIMEOUT = 1800.0
@@ -41,39 +40,15 @@ class Engine:
         Raises ToolError, with the last lines of the log, when Yosys fails or takes too long.
         """
         (folder / "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
-        code, said = self._finish(self._start(folder), timeout)
+        command = [*self.command, "script.ys"]
+        done = tools.launch(command, folder, timeout=timeout, name=self.name, hint=HINT)
+        said = tools.said(done)
         log = folder / "yosys.log"
         text = log.read_text(errors="replace") if log.exists() else said
-        if code:
+        if done.returncode:
             last = "\n".join([*text.splitlines()[-8:], *said.splitlines()[-4:]])
-            raise ToolError(f"{self.name} failed with code {code}", details=last)
+            raise ToolError(f"{self.name} failed with code {done.returncode}", details=last)
         return text
-
-    def _start(self, folder: Path) -> subprocess.Popen[bytes]:
-        """The process, which leads a group: Yosys starts ABC through a shell."""
-        try:
-            return subprocess.Popen(
-                [*self.command, "script.ys"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolError(f"{self.name} does not start: {error.strerror}", HINT) from error
-
-    def _finish(self, process: subprocess.Popen[bytes], timeout: float) -> tuple[int, str]:
-        """Exit code and output; on timeout or interruption nothing of the group lives on."""
-        try:
-            said, _ = process.communicate(timeout=timeout)
-            return process.returncode, said.decode(errors="replace")
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"{self.name} took longer than {timeout:.0f} s") from None
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """The area of a design before any synthesis: features times what they cost on a device.
 
-``figures.json`` holds the costs, their Yosys, and the error they had on designs that took no part
+``figures.json`` holds the costs, their Yosys, and the errors they had on designs that took no part
 in finding them; ``python -m benchmarks.estimate`` makes it.
 """
 
@@ -17,11 +17,13 @@ FIGURES = Path(__file__).parent / "figures.json"
 
 @dataclass(frozen=True)
 class Figures:
-    """``costs``: {resource: {feature: cost}}; ``errors``: {resource: worst relative error of a
-    design left out}; ``yosys`` that measured; ``designs``: how many were measured.
+    """``costs``: {resource: {feature: cost}}; ``typical`` and ``errors``: {resource: root mean
+    square and largest of the relative errors of designs left out}; ``yosys`` that measured;
+    ``designs``: how many were measured.
     """
 
     costs: Mapping[str, Mapping[str, float]]
+    typical: Mapping[str, float]
     errors: Mapping[str, float]
     yosys: str
     designs: int
@@ -29,9 +31,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A count before synthesis, and the largest relative error seen on designs left out."""
+    """A count before synthesis; ``typical`` and ``error``: see Figures."""
 
     count: int
+    typical: float
     error: float
 
 
@@ -58,7 +61,9 @@ def estimate(area: Mapping[str, int], device: str) -> dict[str, Estimate]:
     if known is None:
         return {}
     return {
-        resource: Estimate(max(0, round(total(area, costs))), known.errors[resource])
+        resource: Estimate(
+            max(0, round(total(area, costs))), known.typical[resource], known.errors[resource]
+        )
         for resource, costs in known.costs.items()
     }
 

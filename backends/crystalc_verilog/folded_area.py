@@ -8,12 +8,16 @@ from collections.abc import Iterable, Sequence
 
 from crystalc.ir import Op
 from crystalc_verilog.area import SMALL_PRODUCT, Features, features, table_features
+from crystalc_verilog.live_bits import LiveBits
 from crystalc_verilog.lower import Lowered
 from crystalc_verilog.passes import elem, final
 from crystalc_verilog.results import Results
 from crystalc_verilog.schedule import Schedule
 
 DECLARED = re.compile(r"reg (?:signed )?(?:\[(\d+):0\] )?(\w+(?:, \w+)*);")
+
+TINY = 64
+"""Bits of a memory that Yosys makes of flip-flops where it must not make it of LUTs."""
 
 FEW = 5
 """Bits of a number up to which squares.v has a table."""
@@ -36,9 +40,7 @@ def _declared(lines: Sequence[str]) -> int:
 def _part(lowered: Lowered, plan: Schedule) -> Features:
     """A segment: no registers at its ends, and none doubled for a table."""
     found = features(lowered, plan)
-    inner = plan.ranks[1:-1]
-    cells = lowered.circuit.cells
-    found["register_bits"] = sum(cells[c].type.width for rank in inner for c in rank)
+    found["register_bits"] = LiveBits(lowered, plan).registers(ends=False)
     del found["ranks"], found["index_bits"]
     return found
 
@@ -47,12 +49,14 @@ def _control(made: Results) -> Features:
     """Counters, where they turn by group, and the store."""
     program, kind = made.made, made.result_type
     a, g, results = program.address_bits, program.group_bits, len(program.works) - 1
-    stored = made.input_type.width * (program.base - program.entry)
+    stores = [(made.input_type.width, program.base - program.entry)]
     if kind:
-        stored += kind.width * (program.works[-1].address - program.base)
+        stores.append((kind.width, program.works[-1].address - program.base))
+    sizes = [width << max(1, (words - 1).bit_length()) for width, words in stores if words > 0]
     return Counter(
+        tiny_bits=sum(size for size in sizes if size <= TINY),
         count_bits=2 * a + g + (made.words.key_bits if made.words.counter else 0),
-        store_bits=stored,
+        store_bits=sum(sizes),
         choose_bits=kind.width * max(results - 1, 0) + made.input_type.width if kind else 0,
     )
 
