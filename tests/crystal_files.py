@@ -266,6 +266,9 @@ CORPUS: dict[str, Make] = {
     "16-missing-fine-minima": lambda: with_more_bits().entry("head", 5, kind=999, flags=0),
     "16-missing-fine-rows": lambda: with_more_bits().entry("head", 6, kind=999, flags=0),
     "17-scales-of-s16": lambda: File.of(mode="int16").entry("head", dtype=1),
+    "17-scales-of-s16-in-panels": lambda: (
+        File.of(mode="int16").entry("head", dtype=1).entry("head", 1, layout=1)
+    ),
     "17-fine-of-values": lambda: with_more_bits().entry("values", 1, part=3, dtype=4),
     "17-fine-of-f32": lambda: File.of().entry("head", part=3),
     "17-part-after-the-last": lambda: with_more_bits().entry("head", 6, part=7),

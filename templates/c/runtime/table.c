@@ -236,10 +236,11 @@ static int32_t check_shape(const file *f, const entry *e, const rule *r)
     const uint32_t block = of_block(e->kind) ? e->block : f->blocks;
     const uint32_t most = e->kind == TOKEN_BYTES ? 1u << 30 : 1u << 16;
     entry values, fine;
-    if (!crystal_find(f, e->kind, block, 0, &values) || values.layout != e->layout)
-        return CRYSTAL_LAYOUT;
-    if (part_type(r, values.dtype, e->part) < 0)
+    if (!crystal_find(f, e->kind, block, 0, &values)
+        || part_type(r, values.dtype, e->part) < 0)
         return CRYSTAL_UNEXPECTED;
+    if (values.layout != e->layout)
+        return CRYSTAL_LAYOUT;
     if (r->rows == IS_ANY && (e->dims[0] < 1 || e->dims[0] > most))
         return CRYSTAL_LIMIT;
     const uint32_t neurons = r->rows == IS_N ? neurons_of(f, block) : 0;
