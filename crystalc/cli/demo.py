@@ -10,6 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.cli.demo_language import language_demo
 from crystalc.cli.train import train_crystal
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK
 
@@ -70,7 +71,8 @@ def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     neurons_picture(checkpoint, picture)
     _print(rows, len(test.y), checkpoint)
     click.echo(f"picture {picture}")
-    ctx.exit(EXIT_OK if all(r.comparison.ok for r in rows) else EXIT_CHECK_FAILED)
+    written = language_demo(ctx, output, sorted({r.target for r in rows}))
+    ctx.exit(EXIT_OK if written and all(r.comparison.ok for r in rows) else EXIT_CHECK_FAILED)
 
 
 def _forms() -> list[Options]:
