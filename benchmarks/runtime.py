@@ -2,7 +2,8 @@
 
 One core, one thread, all contenders interleaved in one process, median of the rounds: greedy text
 from an empty context to a full one, keys and values cached. Time is thread CPU time. ``wall`` is
-the time to read the bytes that a token needs, measured in the same rounds.
+the time to read the bytes that a token needs, measured in the same rounds. ggml does less: the
+products of a token's matrices, and neither attention nor exp.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks import ggml_peer
 from crystalc.container import read, write
 from crystalc.files import write_tree
 from crystalc.language import LanguageConfig, LanguageModel, Vocabulary
@@ -46,8 +48,10 @@ RESULT = HERE / "results" / "runtime.json"
 CONFIG = LanguageConfig("causal_lm", 11706, 128, 64, 4, (788,), 256)
 MODES = ("f32", "q8", "q8q4")
 EAGER, ORT, ORT8 = "PyTorch eager, KV cache", "ONNX Runtime f32", "ONNX Runtime dynamic int8"
+GGML8, GGML4 = "ggml q8_0, products only", "ggml q4_0, products only"
+GGML = {"q8_0": GGML8, "q4_0": GGML4}
 GOALS = {
-    ("f32", ORT): 2, ("q8", EAGER): 35, ("q8", ORT8): 4, ("q8q4", EAGER): 50,
+    ("f32", ORT): 2, ("q8", EAGER): 35, ("q8", ORT8): 4, ("q8", GGML8): 3, ("q8q4", EAGER): 50,
 }  # fmt: skip
 EMBEDDINGS, TABLES = (1, 2), 64
 
@@ -62,6 +66,17 @@ def model() -> LanguageModel:
     words += tuple(b"%05d" % i for i in range(CONFIG.vocabulary - 256))
     vocabulary = Vocabulary(words, np.zeros((0, 2), np.int32), CONFIG.vocabulary)
     return LanguageModel(CONFIG, made.tensors, vocabulary, {}, made.source)
+
+
+def matrices(made: LanguageModel) -> list[Array]:
+    """[rows, columns] of every product of a token."""
+    block, kept = "blocks.0.", []
+    names = [f"attention.{n}.weight" for n in ("query", "key", "value", "output")]
+    names += ["field.positions", "field.values", "ffn.up.weight", "ffn.down.weight"]
+    for name in [*(block + n for n in names), "head.weight"]:
+        found = np.asarray(made.tensors[name])
+        kept.append(found.T if name.endswith("values") else found)
+    return kept
 
 
 class Step(nn.Module):
@@ -220,8 +235,10 @@ def measure(rounds: int) -> dict[str, Any]:
         onnx, onnx8 = onnx_step(net, place)
         found = library(place)
         ours = {mode: Ours(found, data) for mode, data in files.items()}
+        peers, ggml = ggml_peer.chains(tuple(GGML), matrices(read(files["q8"])[0]))
         runs: dict[str, Callable[[], float]] = {EAGER: lambda: eager(net)}
         runs |= {ORT: ort_session(onnx), ORT8: ort_session(onnx8)}
+        runs |= {GGML[kind]: chain.seconds for kind, chain in peers.items()}
         runs |= {mode: o.seconds for mode, o in ours.items()}
         runs |= {f"{mode} wall": o.wall for mode, o in ours.items()}
         times: dict[str, list[float]] = {key: [] for key in runs}
@@ -240,7 +257,7 @@ def measure(rounds: int) -> dict[str, Any]:
             "load_ms": {m: round(open_seconds(found, d, place) * 1e3, 3) for m, d in files.items()},
             "gcc_seconds": round(compile_seconds(files["f32"], place), 2),
             "layer": ctypes.cast(_layer(found, ours["q8"]), ctypes.c_char_p).value.decode(),
-            "ggml q8_0": "not run",
+            "ggml": ggml,
         }
 
 
@@ -253,15 +270,20 @@ def show(result: dict[str, Any]) -> None:
     """The tables."""
     us, console = result["us_per_token"], Console(width=110)
     table = Table(title="greedy text at batch 1, V 11,706 D 128 N 788 context 64 FFN 256")
-    for column in ("", "us a token", "x eager", "x ORT f32", "x ORT int8", "share of the wall"):
+    columns = ("x eager", "x ORT f32", "x ORT int8", "x ggml q8_0", "x ggml q4_0")
+    for column in ("", "us a token", *columns, "of the wall"):
         table.add_column(column, justify="left" if not column else "right")
-    for name in (EAGER, ORT, ORT8, *MODES):
-        wall = us.get(f"{name} wall")
-        ratios = (f"{us[peer] / us[name]:.1f}" for peer in (EAGER, ORT, ORT8))
-        table.add_row(name, f"{us[name]:.1f}", *ratios, f"{wall / us[name]:.0%}" if wall else "")
+    peers = (EAGER, ORT, ORT8, GGML8, GGML4)
+    for name in (*peers, *MODES):
+        wall, own = us.get(f"{name} wall"), us.get(name)
+        ratios = (f"{us[peer] / own:.1f}" if own and peer in us else "" for peer in peers)
+        spent = f"{own:.1f}" if own else "not run"
+        table.add_row(name, spent, *ratios, f"{wall / own:.0%}" if wall and own else "")
     console.print(table)
+    console.print(f"ggml: {result['ggml']}")
     for (mode, peer), goal in GOALS.items():
-        console.print(f"goal: {mode} {goal}x {peer}: {us[peer] / us[mode]:.1f}x")
+        found = f"{us[peer] / us[mode]:.1f}x" if peer in us else "not run"
+        console.print(f"goal: {mode} {goal}x {peer}: {found}")
     console.print(f"load, ms: {result['load_ms']}; gcc, CPU s: {result['gcc_seconds']}")
 
 

@@ -55,7 +55,8 @@ class Capabilities:
     ``float_ops`` and ``fixed_ops`` are the ops it renders at each level; an empty set means the
     level is not offered. ``tools``: programs its ``execute`` needs, any one of each tuple.
     ``multipliers``: False where a product with a constant should be a shift; the integers are then
-    chosen so.
+    chosen so. ``more_bits``: False where all
+    weights of a language model in q8 must have eight bits.
     """
 
     float_ops: frozenset[Op]
@@ -66,6 +67,7 @@ class Capabilities:
     tools: tuple[tuple[str, ...], ...] = ()
     description: str = ""
     multipliers: bool = True
+    more_bits: bool = True
 
 
 @runtime_checkable

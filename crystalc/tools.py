@@ -23,6 +23,8 @@ PACKAGES = {
     "clang": "clang",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "qemu-aarch64": "qemu-user",
     "make": "build-essential",
     "iverilog": "iverilog",
     "vvp": "iverilog",

@@ -7,8 +7,10 @@ import pytest
 from runtime_library import Sampler, running
 
 from crystalc.container import MODES, read, write
+from crystalc.container.extra import Extra
 from crystalc.nn.generate import generate
 from crystalc.nn.language import LanguageNet
+from tests.crystal_files import finer
 from tests.language_models import KERNELS, random_model, tiny_config, torch_logits
 
 BOUNDS = {"f32": 1e-4, "int16": 1e-4, "mixed": 1e-4, "q8q4": 0.1}
@@ -42,6 +44,38 @@ def test_logits_are_those_of_the_weights_in_the_file(kind: str, kernel: dict, mo
         error = np.abs(found[0] - wanted).max() / np.sqrt(np.square(wanted).mean())
         assert error < BOUNDS.get(mode, BYTES)
         assert all(np.array_equal(f.view(np.uint32), found[0].view(np.uint32)) for f in found)
+
+
+@pytest.mark.parametrize("kernel", [KERNELS[0], *L1], ids=str)
+@pytest.mark.parametrize("mode", ["q8", "int16"])
+def test_rows_with_more_bits(kernel: dict, mode: str) -> None:
+    """In every layer and layout; and they bring logits nearer to those of the model."""
+    for seed, shape in enumerate(SHAPES):
+        model = random_model(tiny_config(**shape, **kernel), seed)
+        ids = np.random.default_rng(seed).integers(0, shape["vocabulary"], shape["context"])
+        extra = finer(model, *range(0, shape["context"], 2))
+        extra = extra if mode == "q8" else Extra(extra.fine)
+        files = [write(model, mode, panels=panels, extra=extra) for panels in (True, False)]
+        wanted = torch_logits(read(files[0])[0], ids[None])[0]
+        found = []
+        for data in files:
+            with running(data) as m:
+                found += [m.logits(ids) for _ in m.layers()]
+        error = np.abs(found[0] - wanted).max() / np.sqrt(np.square(wanted).mean())
+        assert error < BOUNDS.get(mode, BYTES)
+        assert all(np.array_equal(f.view(np.uint32), found[0].view(np.uint32)) for f in found)
+
+
+def test_four_bits_more_are_felt() -> None:
+    """All rows with twelve bits: the runtime's logits are sixteen times nearer, or nearly."""
+    model = random_model(tiny_config(dim=32, heads=4, neurons=(40,), vocabulary=90), 5)
+    ids, errors = np.arange(6) * 9, []
+    wanted = torch_logits(model, ids[None])[0]
+    rows = {k: np.arange(len(model.tensors[k])) for k in finer(model, 0).fine}
+    for extra in (Extra(), Extra(rows, finer(model, 0).wide)):
+        with running(write(model, "q8", extra=extra)) as m:
+            errors.append(np.abs(m.logits(ids) - wanted).max())
+    assert errors[1] < errors[0] / 8
 
 
 def test_a_sum_is_exact_beyond_what_an_int32_holds() -> None:

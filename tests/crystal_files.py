@@ -12,7 +12,8 @@ import numpy as np
 from crystalc.container import header as head
 from crystalc.container import table, v2, write
 from crystalc.container.crc32c import crc32c
-from crystalc.container.kinds import NO_BLOCK, Mode
+from crystalc.container.extra import Extra
+from crystalc.container.kinds import MATRICES, NO_BLOCK, VALUES, Mode, place_of
 from crystalc.container.table import Entry
 from crystalc.language import LanguageModel, Vocabulary
 from tests.language_models import random_model, tiny_config
@@ -84,8 +85,8 @@ class File:
     sealed: bool = True
 
     @classmethod
-    def of(cls, model: LanguageModel | None = None, mode: Mode = "f32") -> File:
-        return cls(bytearray(write(model or small(), mode, panels=False)))
+    def of(cls, model: LanguageModel | None = None, mode: Mode = "f32", **options: Any) -> File:
+        return cls(bytearray(write(model or small(), mode, **{"panels": False, **options})))
 
     @property
     def entries(self) -> list[Entry]:
@@ -139,6 +140,17 @@ class File:
         return bytes(self.data)
 
 
+def finer(model: LanguageModel, *rows: int) -> Extra:
+    """These rows of every matrix but values with four bits more, and the values with 16."""
+    matrices = {k: place_of(k)[0] for k in model.tensors if place_of(k)[0] in MATRICES}
+    fine = {k: np.array(rows) for k, kind in matrices.items() if kind != VALUES}
+    return Extra(fine, frozenset(k for k, kind in matrices.items() if kind == VALUES))
+
+
+def with_more_bits(**options: Any) -> File:
+    return File.of(mode="q8", extra=finer(small(), 0, 1), **options)
+
+
 def with_extra(critical: bool, kind: int = 999) -> File:
     """A last section of 5 bytes of an unknown kind."""
     f = File.of()
@@ -172,6 +184,10 @@ CORPUS: dict[str, Make] = {
     "00-no-tokens": lambda: File.of(replace(small(), vocabulary=None)),
     "00-optional-extra": lambda: with_extra(critical=False),
     "00-gguf-byte-token": lambda: File.of(replace(small(), vocabulary=words(b"<0x-1>"))),
+    "00-more-bits": with_more_bits,
+    "00-more-bits-in-panels": lambda: with_more_bits(panels=True),
+    "00-sixteen-bits-of-rows": lambda: File.of(mode="int16"),
+    "00-sixteen-bits-of-a-tensor": lambda: File.of(mode="int16", upgraded=True),
     "00-metadata-not-json": lambda: File.of().content("metadata", b"\xff\xfe[["),
     "01-empty": lambda: File(bytearray()),
     "01-seven-bytes": lambda: File(bytearray(b"CRYS\3\0\0")),
@@ -220,6 +236,8 @@ CORPUS: dict[str, Make] = {
     "09-token-bytes-zero": lambda: File.of().entry("token_bytes", dim0=0),
     "09-gguf-unbounded-string": lambda: File.of().entry("token_bytes", dim0=HUGE),
     "09-metadata-long": lambda: File.of().entry("metadata", dim0=65537),
+    "09-fine-rows-none": lambda: with_more_bits().entry("head", 3, dim0=0),
+    "09-fine-rows-many": lambda: with_more_bits().entry("head", 3, dim0=7),
     "10-heads-divide": lambda: File.of(rich()).header("heads", 3),
     "10-flat-heads": lambda: File.of().header("heads", 2),
     "10-activation-missing": lambda: File.of().header("activation", 0),
@@ -245,6 +263,15 @@ CORPUS: dict[str, Make] = {
     "15-twice": lambda: File.of(rich()).entry("head.bias", kind=4),
     "16-missing": lambda: File.of().entry("norm", kind=999, flags=0),
     "16-missing-scales": lambda: File.of(mode="q8").entry("head", 1, kind=999, flags=0),
+    "16-missing-fine-minima": lambda: with_more_bits().entry("head", 5, kind=999, flags=0),
+    "16-missing-fine-rows": lambda: with_more_bits().entry("head", 6, kind=999, flags=0),
+    "17-scales-of-s16": lambda: File.of(mode="int16").entry("head", dtype=1),
+    "17-scales-of-s16-in-panels": lambda: (
+        File.of(mode="int16").entry("head", dtype=1).entry("head", 1, layout=1)
+    ),
+    "17-fine-of-values": lambda: with_more_bits().entry("values", 1, part=3, dtype=4),
+    "17-fine-of-f32": lambda: File.of().entry("head", part=3),
+    "17-part-after-the-last": lambda: with_more_bits().entry("head", 6, part=7),
     "17-block": lambda: File.of().entry("values", block=1),
     "17-no-block": lambda: File.of().entry("values", block=NO_BLOCK),
     "17-block-of-global": lambda: File.of().entry("head", block=0),
@@ -256,6 +283,8 @@ CORPUS: dict[str, Make] = {
     "18-gguf-element-type": lambda: File.of().entry("values", dtype=9),
     "18-dtype-of-mode": lambda: File.of().entry("values", dtype=2),
     "18-mode-of-dtype": lambda: File.of().header("weights", 5),
+    "18-fine-of-bytes": lambda: with_more_bits().entry("head", 3, dtype=2),
+    "19-fine-in-panels": lambda: with_more_bits().entry("head", 4, layout=1),
     "19-layout": lambda: File.of().entry("values", layout=3),
     "19-panels-of-embedding": lambda: File.of().entry("tokens", layout=1),
     "19-transposed-head": lambda: File.of().entry("head", layout=2),
@@ -267,9 +296,12 @@ CORPUS: dict[str, Make] = {
     "20-unused-dim": lambda: File.of().entry("values", dim2=1),
     "20-gguf-count-beyond-array": lambda: File.of().entry("merges", dim0=4),
     "20-gguf-product-overflow": lambda: File.of().entry("tokens", dim0=1 << 31, dim1=1 << 31),
+    "20-fine-scales": lambda: with_more_bits().entry("head", 4, dim0=1),
+    "20-fine-rows-rank": lambda: with_more_bits().entry("head", 6, rank=2, dim1=1),
     "20-tokens-of-header": lambda: File.of().header("tokens", 8),
     "21-bytes": lambda: File.of().entry("tokens", size=95),
     "21-bytes-of-bits": lambda: File.of().entry("frozen", size=2),
+    "21-fine-rows-bytes": lambda: with_more_bits().entry("head", 6, size=4),
     "22-values-flip": lambda: File.of().put(File.of().find("values")[1].offset, b"\x5a"),
     "22-extra-flip": lambda: (f := with_extra(critical=False)).put(f.entries[-1].offset, b"!"),
     "22-frozen-flip": lambda: File.of().put(File.of().find("frozen")[1].offset, b"\xff"),
@@ -279,7 +311,8 @@ CORPUS: dict[str, Make] = {
     "24-infinity": lambda: File.of().content("head", struct.pack("<f", float("-inf"))),
     "24-large": lambda: File.of().content("tokens", struct.pack("<f", 2.0**41), 92),
     "24-scale-nan": lambda: File.of(mode="int8").entry("head", scale=float("nan")),
-    "24-offset-large": lambda: File.of(mode="int16").entry("head", zero=2.0**41),
+    "24-offset-large": lambda: File.of(mode="int16", upgraded=True).entry("head", zero=2.0**41),
+    "24-fine-scale-nan": lambda: with_more_bits().content("head", b"\1\x7e", 0, 4),
     "24-row-scale-nan": lambda: File.of(mode="q8").content("head", b"\0\0\xc0\x7f", 20, 1),
     "24-group-scale-infinite": lambda: File.of(mode="q8q4").content("head", b"\0\x7c", 0, 1),
     "24-group-minimum-nan": lambda: File.of(mode="q8q4").content("head", b"\1\x7e", 10, 2),
@@ -293,6 +326,10 @@ CORPUS: dict[str, Make] = {
     "27-id": lambda: File.of().content("merges", _merges((0, 1, 7))),
     "27-gguf-negative-id": lambda: File.of().content("merges", _merges((HUGE, 1, 4))),
     "27-result": lambda: File.of().content("merges", _merges((0, 1, 6))),
+    "28-rows-descend": lambda: with_more_bits().content("head", _offsets(1, 0), 0, 6),
+    "28-row-twice": lambda: with_more_bits().content("tokens", _offsets(1, 1), 0, 6),
+    "28-row-beyond": lambda: with_more_bits().content("head", _offsets(0, 6), 0, 6),
+    "28-row-huge": lambda: with_more_bits(panels=True).content("head", _offsets(0, HUGE), 0, 6),
 }
 """Version 3 files by name; the number in front is the verdict."""
 

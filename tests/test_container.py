@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from crystalc.container import MODES, PRUNED, Mode, read, write
 from crystalc.container.crc32c import LANES, crc32c
-from crystalc.container.kinds import GROUP, Dtype, Layout, Part, dtype_of, place_of
+from crystalc.container.kinds import GROUP, Dtype, Layout, Part, dtypes_of, place_of
 from crystalc.container.layout import groups, pack, size_of, unpack, up
 from crystalc.container.quantize import dequantize, quantize
 from crystalc.diagnostics import CompileError
 from crystalc.language import LanguageModel
-from tests.crystal_files import old_bytes, rich, small
+from tests.crystal_files import finer, old_bytes, rich, small
 from tests.language_models import KERNELS, random_model, tiny_config
 
 GOLDEN = Path(__file__).parent / "golden" / "crystal"
@@ -160,7 +160,7 @@ def test_constant_rows_stay_themselves() -> None:
 
 def stored_form(model: LanguageModel, mode: Mode) -> dict[str, Any]:
     """What every reader must make of ``model``."""
-    kinds = {key: dtype_of(place_of(key)[0], mode) for key in model.tensors}
+    kinds = {key: dtypes_of(place_of(key)[0], mode)[0] for key in model.tensors}
     return {k: dequantize(quantize(v, kinds[k])) for k, v in model.tensors.items()}
 
 
@@ -245,6 +245,12 @@ def golden_files() -> dict[str, bytes]:
     """Every version and mode, once in each layout."""
     model = rich(neurons=(5,))
     files = {f"v3-{mode}": write(model, mode) for mode in MODES}
+    whole: tuple[Mode, ...] = ("int16", "mixed")
+    files |= {f"v3-{mode}-tensor": write(model, mode, upgraded=True) for mode in whole}
+    extra = finer(model, 0, 1, 4)
+    files |= {
+        f"v3-q8-more{n}": write(model, "q8", panels=not n, extra=extra) for n in ("", "-rows")
+    }
     files |= {f"v3-{mode}-rows": write(model, mode, panels=False) for mode in ("f32", "q8q4")}
     old: tuple[Mode, ...] = ("f32", "int16", "int8", "mixed", "mixed8")
     return files | {f"v2-{mode}": bytes(old_bytes(mode, ids=True)) for mode in old}

@@ -85,14 +85,14 @@ def test_moments_of_the_head_are_those_of_chances() -> None:
     found = moments(made, ids.numpy())["head.weight"]
     p = torch.softmax(torch.tensor(torch_logits(made, ids.numpy())).flatten(0, 1), 1).numpy()
     assert found.rows is not None
-    fisher = np.diag(p.sum(0)) - p.T @ p
+    fisher = (np.diag(p.sum(0)) - p.T @ p) / len(p)
     assert np.abs(found.rows - fisher).max() < 0.08 * np.abs(fisher).max()
     net = LanguageNet.from_model(made)
     seen: list[Any] = []
     net.norm.register_forward_hook(lambda _, __, out: seen.append(out.detach().double()))
     net(ids)
     h = seen[0].flatten(0, 1).numpy()
-    assert np.allclose(found.columns, h.T @ h, rtol=1e-3, atol=1e-2 * np.abs(h).max())
+    assert np.allclose(found.columns, h.T @ h / len(h), rtol=1e-3, atol=1e-2 * np.abs(h).max())
 
 
 def test_a_model_without_finite_logits_is_refused() -> None:

@@ -69,8 +69,9 @@ class CrystalBackend:
         Raises CompileError past the budget.
         """
         panels = self.layout == "panels"
-        made = convert(model, mode, text, panels=panels)
-        require_quality(made.quality, self.budget(mode), mode)
+        budget = self.budget(mode)
+        made = convert(model, mode, text, panels=panels, budget=budget)
+        require_quality(made.quality, budget, mode)
         q = made.quality
         facts: dict[str, str | float] = {
             "perplexity_change": q.perplexity_change,
@@ -80,7 +81,8 @@ class CrystalBackend:
         }
         said = {f"weights_{key}": value for key, value in facts.items()}
         told = replace(model, metadata={**model.metadata, **said})
-        return replace(made, content=write(told, mode, panels=panels, moments=made.moments))
+        content = write(told, mode, panels=panels, moments=made.moments, extra=made.extra)
+        return replace(made, content=content)
 
     def emit(self, graph: Graph, header: str) -> Files:
         """Never called: this target takes models, not graphs."""

@@ -40,6 +40,7 @@ class CudaBackend:
         fixed_agreement=Exact(),
         tools=(COMPILERS,),
         description="CUDA C++ for sm_75 and later; checked on the CPU",
+        more_bits=False,
     )
 
     prefix: str = "crystal"

@@ -14,6 +14,7 @@ import numpy as np
 
 from crystalc.container import read
 from crystalc.container.header import ACTIVATIONS, KERNELS
+from crystalc.container.kinds import Dtype, Part
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageConfig
 from crystalc.render import block_comment, render, source
@@ -68,6 +69,9 @@ def cuda_language_files(container: bytes, prefix: str, header: str) -> Files:
     if info.mode != "q8":
         text = f"target 'cuda' takes language models with --weights q8, not {info.mode}"
         raise refuse(text, hint="q8 is the default")
+    if any(e.part > Part.MINIMA or e.dtype == Dtype.S16R for e in info.entries if e.known):
+        text = "target 'cuda' takes weights of eight bits alone, and here some have more"
+        raise refuse(text, hint="crystalc MODEL --target cuda leaves them out")
     _refuse_long_sums(model.config)
     context = _context(model.config, prefix, header)
     files = dict(language_files(container, prefix, header))

@@ -162,10 +162,10 @@ RULES: Mapping[str, Callable[[LiveBits, int], Features]] = {
 }
 
 
-def rom_features(*ports: Sequence[int], width: int) -> Features:
+def rom_features(*ports: Sequence[int], width: int, kind: str = "rom") -> Features:
     """A clocked ROM: block memory, or LUTs where Yosys finds them cheaper, and what registers its
     LUTs need. ``ports``: the words one after another; the first port reads them all, each other
-    one only its own.
+    one only its own. ``kind``: "route" when the words are places in order, which share more.
     """
     words = [v for part in ports for v in part]
     total: Features = Counter(block_bits=len(words) * width)
@@ -177,9 +177,9 @@ def rom_features(*ports: Sequence[int], width: int) -> Features:
         if price(used, depth, len(ports)) < used * depth >> ROM_PRICE[device]:
             continue
         found = found or _read(words, *ports[1:], width=width)
-        flat = depth <= 1 << inputs
-        total[f"rom_{'flat' if flat else 'leaves'}_{device}"] = found[f"table_leaves{inputs}"]
-        total[f"rom_choices_{device}"] = found[f"table_choices{inputs}"]
+        part = "flat" if depth <= 1 << inputs else "leaves"
+        total[f"{kind}_{part}_{device}"] = found[f"table_leaves{inputs}"]
+        total[f"{kind}_choices_{device}"] = found[f"table_choices{inputs}"]
         total[f"rom_bits_{device}"] = width * len(ports)
     return total
 

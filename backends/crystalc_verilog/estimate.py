@@ -17,24 +17,25 @@ FIGURES = Path(__file__).parent / "figures.json"
 
 @dataclass(frozen=True)
 class Figures:
-    """``costs``: {resource: {feature: cost}}; ``typical`` and ``errors``: {resource: root mean
-    square and largest of the relative errors of designs left out}; ``yosys`` that measured;
-    ``designs``: how many were measured.
+    """``costs``: {resource: {feature: cost}}; ``held`` and ``errors``: {resource: largest relative
+    error of the designs that are never fitted on, and of all, each left out once}; ``yosys`` that
+    measured; ``held_out`` and ``designs``: how many there are.
     """
 
     costs: Mapping[str, Mapping[str, float]]
-    typical: Mapping[str, float]
+    held: Mapping[str, float]
     errors: Mapping[str, float]
     yosys: str
+    held_out: int
     designs: int
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A count before synthesis; ``typical`` and ``error``: see Figures."""
+    """A count before synthesis; ``held`` and ``error``: see Figures."""
 
     count: int
-    typical: float
+    held: float
     error: float
 
 
@@ -62,7 +63,7 @@ def estimate(area: Mapping[str, int], device: str) -> dict[str, Estimate]:
         return {}
     return {
         resource: Estimate(
-            max(0, round(total(area, costs))), known.typical[resource], known.errors[resource]
+            max(0, round(total(area, costs))), known.held[resource], known.errors[resource]
         )
         for resource, costs in known.costs.items()
     }

@@ -64,7 +64,7 @@ def _control(made: Results) -> Features:
 def _lanes(made: Results) -> Features:
     """Products, sums, the row in which they finish, and the sum of squares beside them."""
     lanes, wide = made.lanes, made.sum.width
-    number, _, weight, term, _, pre, _, gap, _, own = made.lane_parameters()
+    number, _, weight, term, _, pre, _, gap, left, own = made.lane_parameters()
     total: Features = Counter(
         lane_bits=lanes * wide,
         drain_bits=(lanes - 1) * wide,
@@ -72,7 +72,8 @@ def _lanes(made: Results) -> Features:
         gap_bits=lanes * (max(number, weight) + 2) * (2 if gap == 1 else 3) if gap else 0,
         register_bits=lanes * (term + wide),
     )
-    total += _product(lanes, number, weight)
+    apart = max(number + left, weight) + 1
+    total += _product(lanes, *((apart, apart) if gap == 2 else (number, weight)))
     if "squares.v" in made.parts:
         square = made.square_width()
         total += Counter(square_bits=square, register_bits=(2 + int(lanes > 1)) * square)

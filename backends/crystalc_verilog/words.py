@@ -112,9 +112,8 @@ class Words:
         total: Features = Counter(block_bits=(lanes * self.width) << self.key_bits)
         for node, places in self.routes.items():
             bits = index_bits(lanes) + self.key_bits
-            total += rom_features(
-                [lane << self.key_bits | word for lane, word in places], width=bits
-            )
+            entries = [lane << self.key_bits | word for lane, word in places]
+            total += rom_features(entries, width=bits, kind="route")
             state = self.bus.states[node].type.width
             total += Counter(less_bits=self.bus.address_bits, choose_bits=state + bits)
         return total

@@ -44,7 +44,7 @@ def upgrade(old: Path, output: Path, heads: int | None, tokens: Path | None) -> 
         raise refuse(f"{old}: already version {info.version}")
     if tokens is not None:
         model = with_tokens(model, info, read_language(tokens).vocabulary)
-    content = write(model, info.mode)
+    content = write(model, info.mode, upgraded=True)
     write_atomic(output, content)
     named = "with tokens" if tokens else "without tokens (--tokens MODEL adds them)"
     click.echo(f"wrote   {output}: version 3, {info.mode}, {len(content):,} bytes, {named}")
@@ -81,7 +81,7 @@ def verify(
     reference = matched(read_language(against), converted)
     budget = _budget(info.mode, limits)
     click.echo(f"file    {container}: version {info.version}, {info.mode}, {info.size:,} bytes")
-    errors = tensor_errors(reference, converted, info.mode)
+    errors = tensor_errors(reference, converted, info)
     click.echo("\n".join(_tensor_lines(errors)))
     sample = text_for(reference, text, count)
     quality = measure(Oracle(), reference, converted, sample.ids, len(sample.ids))

@@ -32,6 +32,8 @@ PROGRAMS = {
     "clang": "second C compiler of the tests",
     "arm-none-eabi-gcc": "Cortex-M tests of the c target",
     "qemu-system-arm": "runs the Cortex-M tests",
+    "aarch64-linux-gnu-gcc": "64-bit ARM tests of the language-model runtime",
+    "qemu-aarch64": "runs the 64-bit ARM tests",
 }
 
 

@@ -70,10 +70,10 @@ def _areas(area: dict[str, int], devices: tuple[str, ...]) -> list[str]:
         if found is None or (devices and name not in devices):
             continue
         guesses = area_of(area, name).items()
-        text = ", ".join(f"{e.count:,} {k} (+-{e.typical:.0%}, {e.error:.0%})" for k, e in guesses)
+        text = ", ".join(f"{e.count:,} {k} (+-{e.held:.0%}, {e.error:.0%})" for k, e in guesses)
         lines += [
             f"{name:9} {text}",
-            f"          +-: typical and largest error on {found.designs} designs measured with "
-            f"{found.yosys}, each estimated without itself",
+            f"          +-: largest error on {found.held_out} models held out, and on all "
+            f"{found.designs} measured with {found.yosys}, each left out",
         ]
     return lines or [f"area      no figures for {arch_of(area)} designs"]

@@ -20,7 +20,9 @@ FILE = click.Path(path_type=Path)
     type=FILE,
     help="UTF-8 text, or 'shakespeare' to fetch it; default: Python's own documentation",
 )
-@click.option("--recipe", "recipe_name", default="small", show_default=True, metavar="NAME")
+@click.option(
+    "--recipe", "recipe_name", metavar="NAME", help="default: small; short without --corpus"
+)
 @click.option("--flat", is_flag=True, help="no attention: the blind baseline")
 @click.option("--chars", is_flag=True, help="one token for each character")
 @click.option("--vocab", type=int, default=1024, show_default=True, help="byte-level BPE tokens")
@@ -51,7 +53,7 @@ FILE = click.Path(path_type=Path)
 def train_language(
     output: Path,
     corpus: Path | None,
-    recipe_name: str,
+    recipe_name: str | None,
     flat: bool,
     chars: bool,
     vocab: int,
@@ -62,7 +64,8 @@ def train_language(
 ) -> None:
     """Train a language model on a text and write it to OUTPUT.
 
-    Recipes: small (minutes of one core), gpu, original (the run that the project began with).
+    Recipes: small (minutes of one core), short (the same with dropout, for a short text), gpu,
+    original (the run that the project began with).
     Several processes: torchrun --nproc-per-node N -m crystalc train lm ... Ctrl-C saves the state;
     the same command with --resume goes on from there.
     """
@@ -77,7 +80,7 @@ def train_language(
     from crystalc.training.language.team import gather
 
     check_target(output)
-    recipe = recipe_named(recipe_name).with_options(options)
+    recipe = recipe_named(recipe_name, corpus is not None).with_options(options)
     if flat:
         recipe = recipe.with_options({"kind": "flat_lm"})
     recipe.config(1, 1)

@@ -39,6 +39,7 @@ class Code(IntEnum):
     TEMPERATURE = 25
     TOKENS = 26
     MERGES = 27
+    ROWS = 28
     OLD = 30
     IO = 31
     NOMEM = 32

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalc.container import Info
 from crystalc.container.feedback import REACH
-from crystalc.container.kinds import Dtype, Mode, Part, dtype_of, place_of
+from crystalc.container.kinds import BY_ROW, Dtype, Part
 from crystalc.container.quantize import quantize, spread
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageConfig, LanguageModel
@@ -38,14 +39,17 @@ class TensorError:
 
 
 def tensor_errors(
-    reference: LanguageModel, converted: LanguageModel, mode: Mode
+    reference: LanguageModel, converted: LanguageModel, info: Info
 ) -> list[TensorError]:
-    """One entry for each tensor of two models that ``matched`` has found alike in shape."""
-    return [_error(k, v, converted.tensors[k], mode) for k, v in reference.tensors.items()]
+    """One entry for each tensor of two models that ``matched`` has found alike in shape.
+
+    ``info``: of the file that ``converted`` was read from.
+    """
+    types = {e.key: Dtype(e.dtype) for e in info.entries if e.known and e.part == Part.VALUES}
+    return [_error(k, v, converted.tensors[k], types[k]) for k, v in reference.tensors.items()]
 
 
-def _error(key: str, wanted: Array, got: Array, mode: Mode) -> TensorError:
-    dtype = dtype_of(place_of(key)[0], mode)
+def _error(key: str, wanted: Array, got: Array, dtype: Dtype) -> TensorError:
     error = np.abs(wanted.astype(np.float64) - got.astype(np.float64))
     step = _step(wanted, dtype)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -56,7 +60,7 @@ def _error(key: str, wanted: Array, got: Array, mode: Mode) -> TensorError:
 def _step(tensor: Array, dtype: Dtype) -> Any:
     """Distance of neighbouring values, for each element; 0 where all are stored as they are."""
     stored = quantize(tensor, dtype)
-    if dtype == Dtype.S8R:
+    if dtype in BY_ROW:
         return stored.parts[Part.SCALES].astype(np.float64)[:, None]
     if dtype == Dtype.Q4:
         scales, minima = (

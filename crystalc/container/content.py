@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from crystalc.container.codes import Code, ContainerError, require
 from crystalc.container.crc32c import crc32c
 from crystalc.container.header import KERNELS, SPLITS, Header
-from crystalc.container.kinds import MERGES, TEMPERATURE, TOKEN_BYTES, TOKEN_OFFSETS, Dtype
+from crystalc.container.kinds import (
+    MERGES,
+    TEMPERATURE,
+    TOKEN_BYTES,
+    TOKEN_OFFSETS,
+    Dtype,
+    Part,
+)
 from crystalc.container.layout import ALIGNMENT, NUMPY, up
 from crystalc.container.table import MAGNITUDE, Entry
 
@@ -37,9 +44,12 @@ def check_content(data: memoryview, header: Header, entries: list[Entry]) -> Non
         text = "bytes after the section are not 0"
         require(not any(data[end : up(end, ALIGNMENT)]), Code.PADDING, text, e.key)
     by_kind = {e.kind: e for e in entries if e.known}
+    values = {e.place: e for e in entries if e.known and e.part == Part.VALUES}
     for e in entries:
         if e.known and e.dtype in (Dtype.F32, Dtype.F16):
             check_numbers(_view(data, e), e.key)
+        if e.known and e.part == Part.FINE_ROWS:
+            check_rows(_view(data, e)[: e.dims[0]], values[e.place].dims[0], e.key)
         if e.kind == TEMPERATURE:
             check_temperature(_view(data, e), KERNELS[header.kernel], e.key)
         if e.kind == TOKEN_OFFSETS:
@@ -63,6 +73,12 @@ def check_numbers(values: NDArray[Any], key: str) -> None:
             at = int(wrong.argmax())
             text = f"element {start + at} is {piece[at]}, not finite or beyond 2^40"
             raise ContainerError(Code.NUMBER, text, key)
+
+
+def check_rows(rows: NDArray[Any], count: int, key: str) -> None:
+    """Rows of a matrix of ``count``, each once and in order."""
+    fine = rows[-1] < count and bool((rows[1:] > rows[:-1]).all())
+    require(fine, Code.ROWS, f"not ascending rows of {count}", key)
 
 
 def check_temperature(values: NDArray[Any], kernel: str, key: str) -> None:

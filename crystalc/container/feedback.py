@@ -24,10 +24,15 @@ REACH = 2.0
 
 @dataclass(frozen=True)
 class Moments:
-    """Second moments [C, C] and [R, R] of a matrix [R, C], in any unit; None: rows cost alike."""
+    """Second moments [C, C] and [R, R] of a matrix [R, C], means over tokens.
+
+    Where there are too many rows: ``felt`` [R], the diagonal of ``rows``. Without either, rows cost
+    alike.
+    """
 
     columns: Array
     rows: Array | None = None
+    felt: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class _Grid:
     high: Array
 
     @classmethod
-    def of(cls, wanted: Array, steps: Array, least: int, most: int) -> _Grid:
+    def of(cls, wanted: Array, steps: Array, least: Array | int, most: Array | int) -> _Grid:
         inverse = np.divide(1.0, steps, out=np.zeros_like(steps), where=steps > 0)
         near = wanted * inverse
         low, high = (np.clip(np.rint(near + d), least, most) for d in (-REACH, REACH))
@@ -64,16 +69,18 @@ class _Grid:
         return np.array(levels)
 
 
-def settle(wanted: Array, steps: Array, least: int, most: int, moments: Moments) -> Array:
+def settle(
+    wanted: Array, steps: Array, least: Array | int, most: Array | int, moments: Moments
+) -> Array:
     """Levels [R, C], from ``least`` to ``most``, whose multiples of ``steps`` stand for ``wanted``.
 
-    Both float64 [R, C]. Where a step is 0, so is the level.
+    Both float64 [R, C], limits one number or [R, 1]. Where a step is 0, so is the level.
     """
     order, carry = _chain(moments.columns)
     turn, chain = (np.arange(len(wanted)), None) if moments.rows is None else _chain(moments.rows)
     here = np.ix_(turn, order)
     left = wanted[here]
-    grid = _Grid.of(left, steps[here], least, most)
+    grid = _Grid.of(left, steps[here], *(_turned(limit, turn) for limit in (least, most)))
     levels = np.empty_like(left)
     for j in range(len(order)):
         wish = left[:, j]
@@ -87,12 +94,41 @@ def settle(wanted: Array, steps: Array, least: int, most: int, moments: Moments)
     return found
 
 
+def costs(steps: Array, moments: Moments) -> Array:
+    """What rounding each row is expected to cost, in nats a token, [R], from its ``steps`` [R].
+
+    An error of a step's square over 12 is felt by what is left of a moment's diagonal once errors
+    can be carried on.
+    """
+    columns = _weights(moments.columns).sum()
+    rows = moments.felt if moments.rows is None else _weights(moments.rows)
+    found: Array = steps**2 / 24 * columns * (1.0 if rows is None else rows)
+    return found
+
+
+def _weights(moment: Array) -> Array:
+    """How much an error of each number is felt that those after it can make up for, [n]."""
+    order, _, scale = _factor(moment)
+    found = np.empty(len(moment))
+    found[order] = scale
+    return found
+
+
+def _turned(limit: Array | int, turn: Array) -> Array | int:
+    return limit if isinstance(limit, int) else limit[turn]
+
+
 def _chain(moment: Array) -> tuple[Array, Array]:
     """Order of rounding, what is felt most first, and what an error moves each later number by."""
+    return _factor(moment)[:2]
+
+
+def _factor(moment: Array) -> tuple[Array, Array, Array]:
+    """The same, and how much what is not carried on is felt, [n] in that order."""
     order = np.argsort(-np.diag(moment), kind="stable")
     mean = float(np.diag(moment).mean())
     if not 0 < mean < np.inf:
-        return order, np.zeros_like(moment)
+        return order, np.zeros_like(moment), np.zeros(len(moment))
     damped = moment[np.ix_(order, order)] / mean + DAMPING * np.eye(len(moment))
     upper = np.linalg.cholesky(np.linalg.inv(damped)).T
-    return order, upper / np.diag(upper)[:, None]
+    return order, upper / np.diag(upper)[:, None], mean / np.diag(upper) ** 2

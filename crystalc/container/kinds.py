@@ -28,6 +28,7 @@ class Dtype(IntEnum):
     U8 = 6
     BITS = 7
     F16 = 8
+    S16R = 9
 
 
 class Part(IntEnum):
@@ -36,6 +37,10 @@ class Part(IntEnum):
     VALUES = 0
     SCALES = 1
     MINIMA = 2
+    FINE = 3
+    FINE_SCALES = 4
+    FINE_MINIMA = 5
+    FINE_ROWS = 6
 
 
 class Layout(IntEnum):
@@ -96,6 +101,13 @@ TABLE_DTYPES = {
     METADATA: Dtype.U8,
 }
 MATRICES = frozenset((1, 2, HEAD, 18, 19, 20, 21, POSITIONS, VALUES, 50, 52))
+BY_ROW = (Dtype.S8R, Dtype.S16R)
+FINE_PARTS = {
+    Part.FINE: Dtype.Q4,
+    Part.FINE_SCALES: Dtype.F16,
+    Part.FINE_MINIMA: Dtype.F16,
+    Part.FINE_ROWS: Dtype.U32,
+}
 PANELLED = MATRICES - {*EMBEDDINGS, VALUES}
 
 _NUMBERS = {name: number for names in (TENSORS, OF_BLOCK) for number, name in names.items()}
@@ -137,7 +149,7 @@ def with_neurons(config: LanguageConfig, neurons: tuple[int, ...]) -> LanguageCo
 
 
 def dtype_of(kind: int, mode: Mode) -> Dtype:
-    """Type that the values of a tensor or table have in a weight mode."""
+    """Type that the values of a tensor or table have in a weight mode (of version 2, if it is)."""
     if kind in TABLE_DTYPES:
         return TABLE_DTYPES[kind]
     if kind == FROZEN:
@@ -151,13 +163,25 @@ def dtype_of(kind: int, mode: Mode) -> Dtype:
     return Dtype.S16 if mode in ("int16", "mixed") else Dtype.S8
 
 
+def dtypes_of(kind: int, mode: Mode) -> tuple[Dtype, ...]:
+    """Types that version 3 takes, what it usually has first."""
+    usual = dtype_of(kind, mode)
+    others = {Dtype.S16: (Dtype.S16R, Dtype.S16), Dtype.S8R: (Dtype.S8R, Dtype.S16R)}
+    return others.get(usual, (usual,))
+
+
 def parts_of(dtype: Dtype) -> dict[Part, Dtype]:
-    """Parts that a tensor of this type has, and their types."""
-    if dtype == Dtype.S8R:
+    """Parts that every tensor of this type has, and their types."""
+    if dtype in BY_ROW:
         return {Part.VALUES: dtype, Part.SCALES: Dtype.F32}
     if dtype == Dtype.Q4:
         return {Part.VALUES: dtype, Part.SCALES: Dtype.F16, Part.MINIMA: Dtype.F16}
     return {Part.VALUES: dtype}
+
+
+def fine_parts_of(kind: int, dtype: Dtype) -> dict[Part, Dtype]:
+    """Parts that it may have beside them, all or none: four bits more of some rows."""
+    return FINE_PARTS if dtype in BY_ROW and kind != VALUES else {}
 
 
 def layouts_of(kind: int) -> tuple[Layout, ...]:

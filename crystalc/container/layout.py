@@ -24,6 +24,7 @@ NUMPY: dict[Dtype, np.dtype[Any]] = {
     Dtype.U32: np.dtype("<u4"),
     Dtype.U8: np.dtype("u1"),
     Dtype.F16: np.dtype("<f2"),
+    Dtype.S16R: np.dtype("<i2"),
 }
 
 

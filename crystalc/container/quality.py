@@ -151,4 +151,4 @@ def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
 
 
 def _finer(mode: Mode) -> str:
-    return "try --weights f32" if mode == "q8" else "try --weights q8"
+    return {"q8": "try --weights int16", "int16": "try --weights f32"}.get(mode, "try --weights q8")

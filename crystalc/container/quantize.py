@@ -20,13 +20,19 @@ from crystalc.container.layout import groups
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
-STEPS = {Dtype.S16: 32767, Dtype.S8: 127, Dtype.S8R: 127}
+STEPS = {Dtype.S16: 32767, Dtype.S8: 127, Dtype.S8R: 127, Dtype.S16R: 32767}
 NIBBLE = 15
+FINER = 16
+"""Steps of a row that is stored more finely in one of the others."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Elements of each part [R, C], [R] or [R, G]; ``scale`` and ``zero`` of s16 and s8."""
+    """Elements of each part; ``scale`` and ``zero`` of s16 and s8.
+
+    Values are [R, C], scales and minima [R] or [R, G]; of the fine parts R is the number of rows
+    that have them, which fine_rows names.
+    """
 
     dtype: Dtype
     parts: dict[Part, Array]
@@ -34,12 +40,17 @@ class Stored:
     zero: float = 0.0
 
 
-def quantize(tensor: Array, dtype: Dtype, moments: Moments | None = None) -> Stored:
-    """``tensor`` as numbers of ``dtype``. ``moments``: how errors are felt, for integers."""
+def quantize(
+    tensor: Array, dtype: Dtype, moments: Moments | None = None, fine: Array | None = None
+) -> Stored:
+    """``tensor`` as numbers of ``dtype``. ``moments``: how errors are felt, for integers.
+
+    ``fine``: rows of s8r and s16r, ascending, that have four bits more.
+    """
     if dtype in (Dtype.S16, Dtype.S8):
         return _per_tensor(tensor, dtype, moments)
-    if dtype == Dtype.S8R:
-        return _per_row(tensor, moments)
+    if dtype in (Dtype.S8R, Dtype.S16R):
+        return _per_row(tensor, dtype, moments, np.zeros(0, np.int64) if fine is None else fine)
     if dtype == Dtype.Q4:
         return _per_group(tensor, moments)
     return Stored(dtype, {Part.VALUES: tensor})
@@ -51,12 +62,20 @@ def dequantize(stored: Stored) -> Array:
     if stored.dtype in (Dtype.S16, Dtype.S8):
         found = values.astype(np.float32) * np.float32(stored.scale) + np.float32(stored.zero)
         return found.astype(np.float32)
-    if stored.dtype == Dtype.S8R:
-        return values.astype(np.float32) * parts[Part.SCALES].astype(np.float32)[:, None]
+    if stored.dtype in (Dtype.S8R, Dtype.S16R):
+        found = values.astype(np.float32) * parts[Part.SCALES].astype(np.float32)[:, None]
+        if Part.FINE in parts:
+            more = (parts[p] for p in (Part.FINE, Part.FINE_SCALES, Part.FINE_MINIMA))
+            found[parts[Part.FINE_ROWS]] += _of_groups(*more)
+        return found
     if stored.dtype == Dtype.Q4:
-        scales, minima = (spread(parts[p], values.shape[1]) for p in (Part.SCALES, Part.MINIMA))
-        return values.astype(np.float32) * scales + minima
+        return _of_groups(values, parts[Part.SCALES], parts[Part.MINIMA])
     return values
+
+
+def _of_groups(values: Array, scales: Array, minima: Array) -> Floats:
+    columns = values.shape[1]
+    return values.astype(np.float32) * spread(scales, columns) + spread(minima, columns)
 
 
 def _per_tensor(tensor: Array, dtype: Dtype, moments: Moments | None) -> Stored:
@@ -71,13 +90,34 @@ def _per_tensor(tensor: Array, dtype: Dtype, moments: Moments | None) -> Stored:
     return Stored(dtype, {Part.VALUES: values}, float(scale), float(zero))
 
 
-def _per_row(tensor: Array, moments: Moments | None) -> Stored:
-    """Symmetric, the largest magnitude of each row at 127."""
-    most = STEPS[Dtype.S8R]
-    scales = (np.abs(tensor).max(axis=1) / np.float32(most)).astype(np.float32)
-    steps = np.broadcast_to(scales.astype(np.float64)[:, None], tensor.shape)
-    levels = _levels(tensor.astype(np.float64), steps, -most, most, moments)
-    return Stored(Dtype.S8R, {Part.VALUES: levels.astype(np.int8), Part.SCALES: scales})
+def _per_row(tensor: Array, dtype: Dtype, moments: Moments | None, fine: Array) -> Stored:
+    """Symmetric, the largest magnitude of each row at 127 or 32,767."""
+    scales = (np.abs(tensor).max(axis=1) / np.float32(STEPS[dtype])).astype(np.float32)
+    steps, most = scales.astype(np.float64)[:, None], np.full((len(tensor), 1), STEPS[dtype])
+    steps[fine] /= FINER
+    most[fine] = STEPS[dtype] * FINER + FINER // 2 - 1
+    wide = np.broadcast_to(steps, tensor.shape)
+    levels = _levels(tensor.astype(np.float64), wide, -most, most, moments)
+    parts = _fine_parts(levels, steps, fine) if len(fine) else {}
+    kept = np.dtype(np.int16 if dtype == Dtype.S16R else np.int8)
+    return Stored(dtype, {Part.VALUES: levels.astype(kept), Part.SCALES: scales, **parts})
+
+
+def _fine_parts(levels: Array, steps: Array, fine: Array) -> dict[Part, Array]:
+    """What rows ``fine`` of ``levels``, in sixteenths, have beyond the nearest whole level.
+
+    That is left in ``levels``. Nibbles stand for -8 to 7 steps.
+    """
+    whole = np.floor((levels[fine] + FINER // 2) / FINER)
+    nibbles = (levels[fine] - whole * FINER + FINER // 2).astype(np.uint8)
+    levels[fine] = whole
+    scales = np.repeat(steps[fine].astype(np.float16), groups(levels.shape[1]), axis=1)
+    return {
+        Part.FINE: nibbles,
+        Part.FINE_SCALES: scales,
+        Part.FINE_MINIMA: -(FINER // 2) * scales,
+        Part.FINE_ROWS: fine.astype(np.uint32),
+    }
 
 
 def _per_group(tensor: Array, moments: Moments | None) -> Stored:
@@ -94,7 +134,9 @@ def _per_group(tensor: Array, moments: Moments | None) -> Stored:
     return Stored(Dtype.Q4, {Part.VALUES: values, Part.SCALES: scales, Part.MINIMA: minima})
 
 
-def _levels(wanted: Array, steps: Array, least: int, most: int, moments: Moments | None) -> Array:
+def _levels(
+    wanted: Array, steps: Array, least: Array | int, most: Array | int, moments: Moments | None
+) -> Array:
     """Integers [R, C] from ``least`` to ``most`` times ``steps`` near ``wanted``, both float64."""
     if moments is not None:
         return settle(wanted, steps, least, most, moments)

@@ -26,6 +26,7 @@ from crystalc.container.kinds import (
     Layout,
     Part,
     Place,
+    fine_parts_of,
     key_of,
     parts_of,
 )
@@ -82,7 +83,8 @@ def _tensor(parsed: Parsed, place: Place) -> Array:
     values = parsed.get(*place)
     assert values is not None
     dtype = Dtype(values.dtype)
-    parts = {p: e for p in parts_of(dtype) if (e := parsed.get(*place, p)) is not None}
+    parts_possible = (*parts_of(dtype), *fine_parts_of(values.kind, dtype))
+    parts = {p: e for p in parts_possible if (e := parsed.get(*place, p)) is not None}
     elements = {p: parsed.elements(e) for p, e in parts.items()}
     stored = Stored(dtype, elements, values.scale, values.zero)
     found = dequantize(stored)

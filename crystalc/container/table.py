@@ -21,7 +21,8 @@ from crystalc.container.kinds import (
     Layout,
     Part,
     Place,
-    dtype_of,
+    dtypes_of,
+    fine_parts_of,
     is_known,
     key_of,
     layouts_of,
@@ -66,7 +67,8 @@ class Entry:
     def key(self) -> str:
         """Name of the tensor or table, with the part where that is not its values."""
         name = key_of(self.kind, self.block)
-        return name + (f".{Part(self.part).name.lower()}" if self.part in (1, 2) else "")
+        named = 0 < self.part < len(Part)
+        return name + (f".{Part(self.part).name.lower()}" if named else "")
 
     @property
     def place(self) -> Place:
@@ -153,7 +155,7 @@ def _check_entries(entries: list[Entry], header: Header, file_bytes: int) -> Non
         _check_scale(e)
     text = f"the sections end at byte {place}, the file at {file_bytes}"
     require(place == file_bytes, Code.END, text)
-    _check_missing(entries, left)
+    _check_missing({e.slot: e for e in entries if e.known}, left)
 
 
 def _check_place(e: Entry, place: int, file_bytes: int) -> None:
@@ -170,15 +172,26 @@ def _wanted(header: Header) -> Iterator[tuple[Slot, bool]]:
     tensors = ((place, must) for place, (_, must) in tensors_of(config).items())
     for places in (tensors, tables_of(header.tokens, header.merges)):
         for (kind, block), must in places:
-            for part in parts_of(dtype_of(kind, header.mode)):
-                yield (kind, block, int(part)), must
+            for part in _parts(kind, header):
+                yield (kind, block, int(part)), must and part == Part.VALUES
+
+
+def _parts(kind: int, header: Header) -> dict[Part, tuple[Dtype, ...]]:
+    """Every part that a tensor or table can have in the file's weight mode, and its types."""
+    types = dtypes_of(kind, header.mode)
+    rest = {p: (d,) for t in types for p, d in _all_parts(kind, t).items() if p}
+    return {Part.VALUES: types, **rest}
+
+
+def _all_parts(kind: int, dtype: Dtype) -> dict[Part, Dtype]:
+    return {**parts_of(dtype), **fine_parts_of(kind, dtype)}
 
 
 def _check_known(e: Entry, wanted: Mapping[Slot, bool], header: Header) -> None:
     require(e.slot in wanted, Code.UNEXPECTED, "this model has no such section", e.key)
-    dtype = parts_of(dtype_of(e.kind, header.mode))[Part(e.part)]
-    text = f"element type {e.dtype}, but weights {header.mode} have {dtype.name.lower()}"
-    require(e.dtype == dtype, Code.DTYPE, text, e.key)
+    types = _parts(e.kind, header)[Part(e.part)]
+    text = f"element type {e.dtype}, but weights {header.mode} have {types[0].name.lower()}"
+    require(e.dtype in types, Code.DTYPE, text, e.key)
     text = f"the section cannot have layout {e.layout}"
     require(e.layout in layouts_of(e.kind), Code.LAYOUT, text, e.key)
 
@@ -193,9 +206,16 @@ def _check_scale(e: Entry) -> None:
         require(sane, Code.NUMBER, f"{value} is no scale or offset", e.key)
 
 
-def _check_missing(entries: list[Entry], left: Mapping[Slot, bool]) -> None:
-    """An optional tensor is there with all its parts or not at all."""
-    for kind, block, part in (slot for slot, must in left.items() if must):
+def _check_missing(seen: Mapping[Slot, Entry], left: Mapping[Slot, bool]) -> None:
+    """Values that must be there, the parts their type asks for, of the fine ones all or none."""
+    missing = [slot for slot, must in left.items() if must]
+    for e in (e for e in seen.values() if e.part == Part.VALUES):
+        dtype = Dtype(e.dtype)
+        fine = fine_parts_of(e.kind, dtype)
+        asked = list(parts_of(dtype))
+        asked += fine if any((*e.place, int(p)) in seen for p in fine) else ()
+        missing += [(*e.place, int(p)) for p in asked if (*e.place, int(p)) not in seen]
+    for kind, block, part in missing:
         name = Entry(kind, part, block, 0, 0, 0, 0, (0, 0, 0, 0), 0, 0, 0).key
         raise ContainerError(Code.MISSING, "the section is missing", name)
 
@@ -221,6 +241,9 @@ def _shapes(config: LanguageConfig, header: Header) -> Iterator[tuple[Place, tup
 def _check_shape(e: Entry, shape: tuple[int, ...], seen: Mapping[Slot, Entry]) -> None:
     """Step 6."""
     values = seen[(*e.place, int(Part.VALUES))]
+    dtype = Dtype(values.dtype)
+    text = f"a part that values of type {dtype.name.lower()} do not have"
+    require(e.part in _all_parts(e.kind, dtype), Code.UNEXPECTED, text, e.key)
     text = f"layout {e.layout}, but the values have layout {values.layout}"
     require(e.layout == values.layout, Code.LAYOUT, text, e.key)
     if shape == (-1,):
@@ -228,7 +251,10 @@ def _check_shape(e: Entry, shape: tuple[int, ...], seen: Mapping[Slot, Entry]) -
         text = f"{e.dims[0]} bytes, not from 1 to {limit}"
         require(1 <= e.dims[0] <= limit, Code.LIMIT, text, e.key)
         shape = e.dims[:1]
-    shape = _part_shape(e, shape)
+    if e.part == Part.FINE:
+        text = f"{e.dims[0]} rows, not from 1 to {shape[0]}"
+        require(1 <= e.dims[0] <= shape[0], Code.LIMIT, text, e.key)
+    shape = _part_shape(e, shape, seen)
     text = f"rank {e.rank} and dims {list(e.dims)} are not those of {list(shape)}"
     fits = e.rank == len(shape) and e.dims == shape + (0,) * (4 - len(shape))
     require(fits, Code.SHAPE, text, e.key)
@@ -237,7 +263,11 @@ def _check_shape(e: Entry, shape: tuple[int, ...], seen: Mapping[Slot, Entry]) -
     require(e.size == size, Code.BYTES, text, e.key)
 
 
-def _part_shape(e: Entry, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _part_shape(e: Entry, shape: tuple[int, ...], seen: Mapping[Slot, Entry]) -> tuple[int, ...]:
     if e.kind in TABLES or e.part == Part.VALUES:
+        return shape
+    if e.part >= Part.FINE:
+        shape = (seen[(*e.place, int(Part.FINE))].dims[0], *shape[1:])
+    if e.part == Part.FINE:
         return shape
     return (shape[0], groups(shape[1])) if e.dtype == Dtype.F16 else shape[:1]

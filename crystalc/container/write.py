@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from crystalc.container import header as head
 from crystalc.container import table
 from crystalc.container.crc32c import crc32c
+from crystalc.container.extra import NOTHING, Extra
 from crystalc.container.feedback import Moments
 from crystalc.container.kinds import (
+    FINE_PARTS,
     MERGES,
     METADATA,
     NO_BLOCK,
@@ -27,8 +29,10 @@ from crystalc.container.kinds import (
     Mode,
     Place,
     dtype_of,
+    dtypes_of,
     key_of,
     layouts_of,
+    parts_of,
     place_of,
     tensors_of,
 )
@@ -59,15 +63,19 @@ def write(
     *,
     panels: bool = True,
     moments: Mapping[str, Moments] | None = None,
+    extra: Extra = NOTHING,
+    upgraded: bool = False,
 ) -> bytes:
     """The container of ``model`` with weights of ``mode``.
 
     ``panels``: matrices in the order that SIMD reads in place, else in rows. ``moments``: how
-    errors of matrices are felt, by key; integers are rounded accordingly. Raises CompileError
-    where the model is none that the format can hold.
+    errors of matrices are felt, by key; integers are rounded accordingly. ``extra``: what has more
+    bits than the mode says. ``upgraded``: 16 bits with one scale for a tensor, as in version 2.
+    Raises CompileError where the model is none that the format can hold.
     """
     check_model(model)
-    sections = [*_tensors(model, mode, panels, moments or {}), *_tables(model)]
+    stored = _stored(model, mode, moments or {}, extra, upgraded)
+    sections = [*_tensors(stored, panels), *_tables(model)]
     header = _header(model, mode)
     placed = list(_place(sections))
     last = placed[-1].entry
@@ -121,21 +129,32 @@ def _header(model: LanguageModel, mode: Mode) -> head.Header:
     return head.header_of(config, mode, tokens, pruned, source)
 
 
-def _tensors(
-    model: LanguageModel, mode: Mode, panels: bool, moments: Mapping[str, Moments]
-) -> Iterator[Section]:
+def _stored(
+    model: LanguageModel,
+    mode: Mode,
+    moments: Mapping[str, Moments],
+    extra: Extra,
+    upgraded: bool,
+) -> Iterator[tuple[Place, Stored]]:
     for key in sorted(model.tensors, key=lambda key: place_of(key)[::-1]):
-        kind, block = place_of(key)
-        layout = layouts_of(kind)[0] if panels else Layout.ROWS
-        stored = quantize(model.tensors[key], dtype_of(kind, mode), moments.get(key))
-        yield from _parts(stored, (kind, block), layout)
+        kind, _ = place_of(key)
+        dtype = dtype_of(kind, mode) if upgraded else dtypes_of(kind, mode)[0]
+        wide = Dtype.S16R if key in extra.wide else dtype
+        yield (
+            place_of(key),
+            quantize(model.tensors[key], wide, moments.get(key), extra.fine.get(key)),
+        )
+
+
+def _tensors(stored: Iterator[tuple[Place, Stored]], panels: bool) -> Iterator[Section]:
+    for place, tensor in stored:
+        yield from _parts(tensor, place, layouts_of(place[0])[0] if panels else Layout.ROWS)
 
 
 def _parts(stored: Stored, place: Place, layout: Layout) -> Iterator[Section]:
-    """A part's type follows from how its elements are kept."""
-    types = {np.dtype(np.float16): Dtype.F16, np.dtype(np.float32): Dtype.F32}
+    types = {**parts_of(stored.dtype), **FINE_PARTS}
     for part, values in stored.parts.items():
-        dtype = stored.dtype if part == 0 else types[values.dtype]
+        dtype = types[part]
         made = _section((*place, int(part)), dtype, layout, values)
         bits = [table.to_bits(v) for v in (stored.scale, stored.zero)]
         yield replace(made, entry=replace(made.entry, scale_bits=bits[0], zero_bits=bits[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -18,13 +19,17 @@ Taps = dict[str, tuple[Tensor, Tensor]]
 Sums = dict[str, Tensor]
 TOGETHER = 1 << 22  # logits that are held at once
 LARGEST = 2048  # rows of a matrix whose moments are taken
+NEAR = 1e-2  # distances below it count as this
 
 
-def moments(model: LanguageModel, ids: NDArray[Any], seed: int = 0) -> dict[str, Moments]:
+def moments(
+    model: LanguageModel, ids: NDArray[Any], seed: int = 0, *, alike: bool = False
+) -> dict[str, Moments]:
     """Moments of the matrices of ``model`` by key, over windows of tokens ``ids`` [B, T].
 
     Gradients are those of the loss for labels that the model itself draws: their moments say how
-    much a change is felt in its predictions (Fisher's information).
+    much a change is felt in its predictions (Fisher's information). ``alike``: every logit counts
+    as much as any other, likely or not.
     """
     net = LanguageNet.from_model(model).requires_grad_(False)
     for field in _fields(net):
@@ -33,17 +38,22 @@ def moments(model: LanguageModel, ids: NDArray[Any], seed: int = 0) -> dict[str,
     generator = torch.Generator().manual_seed(seed)
     columns: Sums = {}
     rows: Sums = {}
+    felt: Sums = {}
     batch = max(1, TOGETHER // (ids.shape[1] * model.config.vocabulary))
     for start in range(0, len(ids), batch):
         logits = net(torch.from_numpy(ids[start : start + batch]))
-        gradients = _gradients(logits, [out for _, out in taps.values()], generator)
+        gradients = _gradients(logits, [out for _, out in taps.values()], generator, alike)
         for (name, (x, _)), g in zip(taps.items(), gradients, strict=True):
             _take(net.get_submodule(name), name, x.flatten(0, -2), g.flatten(0, -2), columns, rows)
+            if name == "head":
+                _sum(felt, "head.weight", g.double().square().flatten(0, -2).sum(0))
     columns["positions.weight"] = columns["tokens.weight"]
-    return {
-        key: Moments(found.numpy(), rows[key].numpy() if key in rows else None)
-        for key, found in columns.items()
-    }
+    seen = np.bincount(ids.ravel(), minlength=model.config.vocabulary)
+    felt["tokens.weight"] = torch.from_numpy(seen.astype(np.float64))
+    felt["positions.weight"] = torch.full((ids.shape[1],), float(len(ids)), dtype=torch.float64)
+    means = ({k: v.numpy() / ids.size for k, v in sums.items()} for sums in (columns, rows, felt))
+    found, by_row, alone = means
+    return {key: Moments(m, by_row.get(key), alone.get(key)) for key, m in found.items()}
 
 
 def _fields(net: LanguageNet) -> list[GeometricField]:
@@ -66,8 +76,12 @@ def _tapped(net: LanguageNet) -> Taps:
     return taps
 
 
-def _gradients(logits: Tensor, at: list[Tensor], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """Of the loss for drawn labels, at each of the tensors."""
+def _gradients(
+    logits: Tensor, at: list[Tensor], generator: torch.Generator, alike: bool
+) -> tuple[Tensor, ...]:
+    """Of the loss for drawn labels, or of logits weighted at random, at each of the tensors."""
+    if alike:
+        return torch.autograd.grad(logits, at, torch.randn(logits.shape, generator=generator))
     chances = chances_of(logits.detach().flatten(0, 1)).float()
     drawn = torch.multinomial(chances, 1, generator=generator)
     chances.scatter_add_(1, drawn, torch.full_like(chances[:, :1], -1.0))
@@ -88,7 +102,7 @@ def _take(module: nn.Module, name: str, x: Tensor, g: Tensor, columns: Sums, row
 def _take_field(
     field: GeometricField, name: str, x: Tensor, g: Tensor, columns: Sums, rows: Sums
 ) -> None:
-    """A score moves by 2 x.e over its unit when a position moves by e (with l2)."""
+    """With l2, a squared distance moves by 2 x.e when a position moves by e."""
     scores = field.scores(x).requires_grad_()
     weights = field.weights(scores)
     (felt,) = torch.autograd.grad(weights @ field.values, scores, g)
@@ -96,19 +110,23 @@ def _take_field(
     _add(rows, f"{name}.values", weights.detach())
     if field.shape.metric == "l2":
         _add(columns, f"{name}.positions", x)
-        _add(rows, f"{name}.positions", felt / _unit(field))
+        _add(rows, f"{name}.positions", felt * _slope(field, scores.detach()))
 
 
-def _unit(field: GeometricField) -> Tensor:
-    """What a score is divided by, [N]."""
+def _slope(field: GeometricField, scores: Tensor) -> Tensor:
+    """What scores [T, N] move by when squared distances do, times 2; signs do not matter."""
     t = field.temperature
-    if field.shape.kernel == "laplace":
-        return t.abs() + LAPLACE_FLOOR
-    return t.square() if field.shape.kernel == "gauss" else t
+    if field.shape.kernel != "laplace":
+        return 2 / (t.square() if field.shape.kernel == "gauss" else t)
+    unit = t.abs() + LAPLACE_FLOOR
+    return 1 / (unit * (scores.abs() * unit).clamp_min(NEAR))
 
 
 def _add(sums: Sums, key: str, seen: Tensor) -> None:
     """Add the second moment of ``seen`` [T, n], unless n is too many."""
     if seen.shape[1] <= LARGEST:
-        moment = seen.double().t() @ seen.double()
-        sums[key] = sums[key] + moment if key in sums else moment
+        _sum(sums, key, seen.double().t() @ seen.double())
+
+
+def _sum(sums: Sums, key: str, found: Tensor) -> None:
+    sums[key] = sums[key] + found if key in sums else found

@@ -155,6 +155,7 @@ def _above_zero(value: float) -> bool:
 ORIGINAL_STEPS = 600 * 166  # 600 epochs of 10,562 windows in batches of 64
 RECIPES = {
     "small": LanguageRecipe(),
+    "short": LanguageRecipe(dropout=0.1),  # for a text that is seen ten times over
     "original": LanguageRecipe(
         blocks=1,
         neurons=788,
@@ -192,8 +193,12 @@ RECIPES = {
 }
 
 
-def recipe_named(name: str) -> LanguageRecipe:
-    """One of RECIPES. Raises CompileError."""
+def recipe_named(name: str | None, corpus: bool = True) -> LanguageRecipe:
+    """One of RECIPES; without a name the usual one, for a text given or none.
+
+    Raises CompileError.
+    """
+    name = name or ("small" if corpus else "short")
     if name not in RECIPES:
         raise refuse(f"there is no recipe {name}", hint=", ".join(RECIPES))
     return RECIPES[name]

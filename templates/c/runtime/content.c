@@ -108,6 +108,24 @@ static int32_t check_merges(const file *f, const uint8_t *merges)
     return CRYSTAL_OK;
 }
 
+/* Which rows: ascending, and rows of the matrix. */
+static int32_t check_rows(const file *f, const entry *e)
+{
+    entry values;
+    const uint8_t *p = f->bytes + e->offset;
+    uint32_t least = 0;
+    const uint32_t block = e->block < f->blocks ? e->block : f->blocks;
+    if (!crystal_find(f, e->kind, block, 0, &values))
+        return CRYSTAL_ROWS;
+    for (uint32_t i = 0; i < e->dims[0]; i++) {
+        const uint32_t row = crystal_read32(p + 4 * (size_t)i);
+        if (row < least || row >= values.dims[0])
+            return CRYSTAL_ROWS;
+        least = row + 1;
+    }
+    return CRYSTAL_OK;
+}
+
 /* Sections of an unknown kind are not looked into: ``found`` does not have them. */
 static int32_t check_numbers(const file *f, const entry *e)
 {
@@ -120,6 +138,8 @@ static int32_t check_numbers(const file *f, const entry *e)
         return CRYSTAL_NUMBER;
     if (e->dtype == F16 && !halves_are_sane(p, e->bytes / 2))
         return CRYSTAL_NUMBER;
+    if (e->part == FINE_ROWS)
+        return check_rows(f, e);
     if (e->kind == TEMPERATURE)
         return check_temperature(f, p, e->bytes / 4);
     if (e->kind == TOKEN_OFFSETS)

@@ -12,7 +12,8 @@ enum {
     NORM1 = 16, QUERY = 18, NORM2 = 32, POSITIONS = 34, VALUES, TEMPERATURE, RADIUS, FIELD_BIAS,
     FROZEN, NORM3 = 48, UP = 50, UP_BIAS, DOWN, DOWN_BIAS,
     TOKEN_OFFSETS = 64, TOKEN_BYTES, MERGES, METADATA,
-    KINDS = 38, PARTS = 3 /* of a block; the others need fewer */
+    KINDS = 38, PARTS = 7, /* of a block; the others need fewer */
+    FINE = 3, FINE_SCALES, FINE_MINIMA, FINE_ROWS /* parts */
 };
 #define LARGEST_BITS 0x53800000u /* 2^40 */
 

@@ -27,6 +27,13 @@ INLINE vf vgelu(vf x)
 
 INLINE vf vend(vf a, int left) { return left < WIDE ? vfirst(a, left) : a; }
 
+/* In place; zero past the end. */
+static void gelu(float *x, int n)
+{
+    for (int i = 0; i < n; i += WIDE)
+        vstore(x + i, vend(vgelu(vload(x + i)), n - i));
+}
+
 static void norm(const crystal *c, const float *x, const float *w, const float *b, float *y)
 {
     const int n = c->dim;
@@ -40,12 +47,13 @@ static void norm(const crystal *c, const float *x, const float *w, const float *
 
 static float largest(const float *x, int32_t n)
 {
-    float top = x[0];
-    vf most = vset(top);
+    vf a = vset(x[0]), b = a, c = a, d = a;
     int i = 0;
-    for (; i + WIDE <= n; i += WIDE)
-        most = vmax(vload(x + i), most);
-    top = vtop(most);
+    for (; i + 4 * WIDE <= n; i += 4 * WIDE) {
+        a = vmax(vload(x + i), a), b = vmax(vload(x + i + WIDE), b);
+        c = vmax(vload(x + i + 2 * WIDE), c), d = vmax(vload(x + i + 3 * WIDE), d);
+    }
+    float top = vtop(vmax(vmax(a, b), vmax(c, d)));
     for (; i < n; i++)
         top = x[i] > top ? x[i] : top;
     return top;
@@ -64,10 +72,7 @@ static float weights(const float *logits, int32_t n, float top, float temperatur
 /* In place; zero past the end. */
 static void softmax(float *x, int n)
 {
-    const vf top = vset(largest(x, n));
-    for (int i = 0; i < n; i += WIDE)
-        vstore(x + i, vend(vexp(vsub(vload(x + i), top)), n - i));
-    const vf sum = vset(total(x, n));
+    const vf sum = vset(weights(x, n, largest(x, n), 1.0f, x));
     for (int i = 0; i < n; i += WIDE)
         vstore(x + i, vdiv(vload(x + i), sum));
 }
@@ -80,35 +85,42 @@ static void add(float *x, const float *y, int n)
 
 /* ---- attention ---- */
 
-/* scores [n] of one head: lanes are places. */
+/* What ``weight`` adds to two vectors at ``at``. */
+#define ADD_TWO(a, b, at, weight) \
+    a = vadd(a, vmul(vload(at), weight)), b = vadd(b, vmul(vload((at) + WIDE), weight))
+
+/* scores [n] of one head: lanes are places; even columns apart from odd ones, which is faster. */
 static void head_scores(const crystal *c, const float *keys, const float *query, int size, int n)
 {
     const vf scale = vdiv(vset(1.0f), vsqrt(vset((float)size)));
+    const size_t stride = (size_t)c->stride;
     for (int j = 0; j < n; j += 2 * WIDE) {
-        vf a = vset(0.0f), b = a;
-        for (int d = 0; d < size; d++) {
-            const float *at = keys + (size_t)d * (size_t)c->stride + j;
-            a = vadd(a, vmul(vload(at), vset(query[d])));
-            b = vadd(b, vmul(vload(at + WIDE), vset(query[d])));
+        vf a = vset(0.0f), b = a, odd_a = a, odd_b = a;
+        const float *at = keys + j;
+        for (int d = 0; d < size; d += 2, at += 2 * stride) {
+            ADD_TWO(a, b, at, vset(query[d]));
+            if (d + 1 < size)
+                ADD_TWO(odd_a, odd_b, at + stride, vset(query[d + 1]));
         }
-        vstore(c->room.scores + j, vmul(a, scale));
-        vstore(c->room.scores + j + WIDE, vmul(b, scale));
+        vstore(c->room.scores + j, vmul(vadd(a, odd_a), scale));
+        vstore(c->room.scores + j + WIDE, vmul(vadd(b, odd_b), scale));
     }
 }
 
 /* y [size] = sum over n places of weight times value: lanes are columns, some beyond the head. */
 static void head_mix(const crystal *c, const float *values, float *y, int size, int n)
 {
+    const float *weight = c->room.scores;
     for (int d = 0; d < size; d += 2 * WIDE) {
-        vf a = vset(0.0f), b = a;
-        for (int j = 0; j < n; j++) {
-            const float *at = values + (size_t)j * (size_t)c->width + d;
-            const vf weight = vset(c->room.scores[j]);
-            a = vadd(a, vmul(vload(at), weight));
-            b = vadd(b, vmul(vload(at + WIDE), weight));
+        vf a = vset(0.0f), b = a, odd_a = a, odd_b = a;
+        const float *at = values + d;
+        for (int j = 0; j < n; j += 2, at += 2 * c->width) {
+            ADD_TWO(a, b, at, vset(weight[j]));
+            if (j + 1 < n)
+                ADD_TWO(odd_a, odd_b, at + c->width, vset(weight[j + 1]));
         }
-        vstore(y + d, a);
-        vstore(y + d + WIDE, b);
+        vstore(y + d, vadd(a, odd_a));
+        vstore(y + d + WIDE, vadd(b, odd_b));
     }
 }
 
@@ -169,15 +181,13 @@ static void field_weights(const crystal *c, float *x, int n)
 {
     if (c->normalized)
         softmax(x, n);
-    for (int i = 0; !c->normalized && i < n; i += WIDE) {
-        const vf z = vload(x + i);
-        vf w;
-        if (c->kernel != RADIAL)
-            w = vexp(z);
-        else
-            w = c->activation == RELU ? vmax(z, vset(0.0f)) : vgelu(z);
-        vstore(x + i, vend(w, n - i));
-    }
+    else if (c->kernel != RADIAL)
+        weights(x, n, 0.0f, 1.0f, x);
+    else if (c->activation == GELU)
+        gelu(x, n);
+    else
+        for (int i = 0; i < n; i += WIDE)
+            vstore(x + i, vend(vmax(vload(x + i), vset(0.0f)), n - i));
 }
 static void field(const crystal *c, const block *b)
 {
@@ -190,7 +200,7 @@ static void field(const crystal *c, const block *b)
         product(c, &b->positions, r->h, r->neurons);
     field_scores(c, b, vset(total_squares(r->h, 0.0f, c->dim)), r->neurons, n);
     field_weights(c, r->neurons, n);
-    for (int i = 0; b->values.type == S8R && i < n; i += WIDE) {
+    for (int i = 0; b->values.scales && i < n; i += WIDE) {
         const vf scale = vload((const float *)b->values.scales + i);
         vstore(r->neurons + i, vmul(vload(r->neurons + i), scale));
     }
@@ -203,44 +213,21 @@ static void feed_forward(const crystal *c, const block *b)
     const rooms *r = &c->room;
     norm(c, r->x, b->norm_weight[2], b->norm_bias[2], r->h);
     product(c, &b->up, r->h, r->hidden);
-    for (int i = 0; i < c->ffn; i += WIDE)
-        vstore(r->hidden + i, vgelu(vload(r->hidden + i)));
+    gelu(r->hidden, c->ffn);
     product(c, &b->down, r->hidden, r->y);
     add(r->x, r->y, c->dim);
 }
 
 /* ---- the model ---- */
 
-/* x [dim] (+)= row ``at`` of an embedding. */
-static void embed(const matrix *m, int at, float *x, int more)
-{
-    const size_t first = (size_t)at * (size_t)m->cols;
-    const float scale = m->type == S8R ? ((const float *)m->scales)[at] : m->scale;
-    for (int i = 0; i < m->cols; i++) {
-        const uint8_t *p = m->data;
-        float v;
-        int16_t wide;
-        if (m->type == F32)
-            memcpy(&v, p + 4 * (first + (size_t)i), 4);
-        else if (m->type == S16) {
-            memcpy(&wide, p + 2 * (first + (size_t)i), 2);
-            v = (float)wide * scale;
-            v += m->zero;
-        } else {
-            v = (float)(int8_t)p[first + (size_t)i] * scale;
-            v += m->zero;
-        }
-        x[i] = more ? x[i] + v : v;
-    }
-}
-
 /* Evaluates ``token`` at ``place``, all earlier places being done. ``logits`` NULL: only what
    later places need of it. */
 static void forward(const crystal *c, int32_t token, int32_t place, float *logits)
 {
     const rooms *r = &c->room;
-    embed(&c->embedding, token, r->x, 0);
-    embed(&c->places, place, r->x, 1);
+    crystal_row(&c->embedding, token, r->x);
+    crystal_row(&c->places, place, r->h);
+    add(r->x, r->h, c->dim);
     for (int i = 0; i < c->blocks; i++) {
         const block *b = c->block + i;
         const int last = logits || i + 1 < c->blocks;
@@ -253,5 +240,7 @@ static void forward(const crystal *c, int32_t token, int32_t place, float *logit
             feed_forward(c, b);
     }
     norm(c, r->x, c->norm_weight, c->norm_bias, r->h);
-    product(c, &c->head, r->h, logits);
+    matrix head = c->head;
+    head.back = head.type == Q4 && place & 1; /* its last panels are still in the nearer cache */
+    product(c, &head, r->h, logits);
 }

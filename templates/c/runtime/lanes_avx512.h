@@ -14,6 +14,11 @@
 typedef __m512 vf;
 typedef __m512i vi;
 enum { OFFSET = 128 };
+#if defined(__clang__)
+#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
+#else
+#define UNROLL_4 _Pragma("GCC unroll 4")
+#endif
 
 INLINE vf vload(const float *p) { return _mm512_loadu_ps(p); }
 INLINE vf vload_f16(const uint16_t *p)
@@ -85,6 +90,15 @@ INLINE vi four(const int8_t *x)
     memcpy(&word, x, 4);
     return _mm512_set1_epi32(word);
 }
+/* The sum of x [n]; zero up to the next multiple of 64. */
+#define SUM_DIGITS sum_digits
+INLINE int32_t sum_digits(const int8_t *x, int n)
+{
+    vi sum = _mm512_setzero_si512();
+    for (int i = 0; i < n; i += 64)
+        sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), _mm512_loadu_si512(x + i));
+    return _mm512_reduce_add_epi32(sum);
+}
 #define ADD_DOTS(i, w) \
     const vi w##i = plus128(w + 64 * i); \
     h##i = _mm512_dpbusd_epi32(h##i, w##i, high4); \
@@ -108,30 +122,63 @@ INLINE void panel_s8(
     vstore_i(low + 32, l2), vstore_i(low + 48, l3);
 }
 
-INLINE vi nibbles(vi sum, const uint8_t *w, vi first, vi second)
+/* y [64] = a whole panel in one span of columns, times ``scales`` where there are. */
+#define DONE(i) \
+    vf y##i = vmul(vadd(vmul(vfloat(h##i), vset(128.0f)), vfloat(l##i)), vset(x->size)); \
+    vstore(y + 16 * i, scales ? vmul(y##i, vload(scales + 16 * i)) : y##i)
+#define WHOLE_S8
+static void whole_s8(
+    const uint8_t *w, const digits *x, int steps, const float *scales, float *y)
 {
-    const vi mask = _mm512_set1_epi8(15), both = _mm512_loadu_si512(w);
-    sum = _mm512_dpbusd_epi32(sum, _mm512_and_si512(both, mask), first);
-    return _mm512_dpbusd_epi32(sum, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask), second);
-}
-/* Sums stay in registers from group to group. */
-#define GROUP_Q4
-INLINE void group_q4(const uint8_t *w, const int8_t *x, const uint16_t *scale,
-                     const uint16_t *least, float sum, vf *y)
-{
-    vi a = _mm512_setzero_si512(), b = a, c = a, d = a;
-    const vf all = vset(sum);
-    for (int s = 0; s < 4; s++, w += 256, x += 8) {
-        const vi first = four(x), second = four(x + 4);
-        a = nibbles(a, w, first, second);
-        b = nibbles(b, w + 64, first, second);
-        c = nibbles(c, w + 128, first, second);
-        d = nibbles(d, w + 192, first, second);
+    const int8_t *high = x->high, *low = x->low;
+    vi h0 = _mm512_set1_epi32(-OFFSET * x->sum_high[0]), h1 = h0, h2 = h0, h3 = h0;
+    vi l0 = _mm512_set1_epi32(-OFFSET * x->sum_low[0]), l1 = l0, l2 = l0, l3 = l0;
+    for (int s = 0; s < steps; s++, w += 256, high += 4, low += 4) {
+        const vi high4 = four(high), low4 = four(low);
+        ADD_DOTS(0, w);
+        ADD_DOTS(1, w);
+        ADD_DOTS(2, w);
+        ADD_DOTS(3, w);
     }
-    y[0] = with_group(y[0], vfloat(a), scale, all, least);
-    y[1] = with_group(y[1], vfloat(b), scale + 16, all, least + 16);
-    y[2] = with_group(y[2], vfloat(c), scale + 32, all, least + 32);
-    y[3] = with_group(y[3], vfloat(d), scale + 48, all, least + 48);
+    DONE(0);
+    DONE(1);
+    DONE(2);
+    DONE(3);
+}
+
+/* The second nibbles stay where they are, as sixteen times their value. */
+#define ADD_NIBBLES(i) \
+    const vi w##i = _mm512_loadu_si512(w + 64 * i); \
+    l##i = _mm512_dpbusd_epi32(l##i, _mm512_and_si512(w##i, low), first); \
+    h##i = _mm512_dpbusd_epi32(h##i, _mm512_andnot_si512(low, w##i), second)
+#define ADD_GROUP(i) \
+    y##i = with_group(y##i, vfloat(_mm512_add_epi32(l##i, _mm512_srai_epi32(h##i, 4))), \
+                      scale + 16 * i, sum, least + 16 * i)
+#define GROUPS_Q4
+static void groups_q4(const uint8_t *w, const int8_t *x, const uint16_t *scale,
+                      const uint16_t *least, const float *sums, int groups, float size, float *y)
+{
+    const vi low = _mm512_set1_epi8(15), none = _mm512_setzero_si512();
+    vf y0 = vload(y), y1 = vload(y + 16), y2 = vload(y + 32), y3 = vload(y + 48);
+    for (int g = 0; g < groups; g++, scale += 64, least += 64) {
+        const vf sum = vset(sums[g]);
+        vi l0 = none, l1 = none, l2 = none, l3 = none, h0 = none, h1 = none, h2 = none, h3 = none;
+        UNROLL_4
+        for (int s = 0; s < 4; s++, w += 256, x += 8) {
+            const vi first = four(x), second = four(x + 4);
+            ADD_NIBBLES(0);
+            ADD_NIBBLES(1);
+            ADD_NIBBLES(2);
+            ADD_NIBBLES(3);
+        }
+        ADD_GROUP(0);
+        ADD_GROUP(1);
+        ADD_GROUP(2);
+        ADD_GROUP(3);
+    }
+    const vf all = vset(size);
+    vstore(y, vmul(y0, all)), vstore(y + 16, vmul(y1, all));
+    vstore(y + 32, vmul(y2, all)), vstore(y + 48, vmul(y3, all));
 }
 
 #include "sixteen.h"

@@ -16,7 +16,7 @@ static int32_t usable(void)
     return __builtin_cpu_supports("avx2") != 0;
 }
 
-const layer crystal_layer_avx2 = { "avx2", usable, forward, squares, largest, weights };
+const layer crystal_layer_avx2 = { "avx2", usable, forward, largest, weights };
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

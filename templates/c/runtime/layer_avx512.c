@@ -18,7 +18,7 @@ static int32_t usable(void)
            && __builtin_cpu_supports("avx512vnni");
 }
 
-const layer crystal_layer_avx512 = { "avx512", usable, forward, squares, largest, weights };
+const layer crystal_layer_avx512 = { "avx512", usable, forward, largest, weights };
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

@@ -67,9 +67,9 @@ INLINE void split_digit(int8_t *high, int8_t *low, float x)
     *low = (int8_t)((n & 127) - 2 * (n & 64));
 }
 
-enum { DOT, L1, SQUARES }; /* what a row of a matrix sums up: x w, |x - w|, w^2 */
+enum { DOT, L1 }; /* what a row of a matrix sums up: x w, |x - w| */
 #define meet(sum, w, x, what) \
-    vadd(sum, what == L1 ? vabs(vsub(x, w)) : vmul(what == DOT ? x : w, w))
+    vadd(sum, what == L1 ? vabs(vsub(x, w)) : vmul(x, w))
 
 /* What a group of 32 columns adds: its scale times the integer sum, its minimum times that of x. */
 #define with_group(y, dots, scale, sum, least) \

@@ -15,6 +15,6 @@ static int32_t usable(void)
     return 1;
 }
 
-const layer crystal_layer_neon = { "neon", usable, forward, squares, largest, weights };
+const layer crystal_layer_neon = { "neon", usable, forward, largest, weights };
 
 #endif

@@ -66,7 +66,8 @@ static void lay_out(crystal *c, const file *f, arena *a)
     r->weights = lanes(a, c->vocabulary);
     r->high = take(a, (size_t)most(c->dim, most(neurons, c->ffn)) + 64, 1);
     r->low = take(a, (size_t)most(c->dim, most(neurons, c->ffn)) + 64, 1);
-    r->sums = lanes(a, c->dim / 32 + 1);
+    r->sums = lanes(a, most(c->dim, c->ffn) / 32 + 1);
+    r->fine = lanes(a, most(most(c->vocabulary, neurons), most(c->dim, c->ffn)));
     c->window = take(a, (size_t)c->context, sizeof(int32_t));
     c->order = take(a, (size_t)c->vocabulary, sizeof(int32_t));
     while (slots < 2 * entries)
@@ -100,8 +101,19 @@ static matrix matrix_of(const file *f, uint32_t kind, uint32_t block, uint32_t b
     m.rows = (int32_t)e.dims[turned];
     m.cols = (int32_t)e.dims[!turned];
     m.type = (uint8_t)e.dtype;
+    m.per = m.type == F32 ? 1 : m.type == S16 || m.type == S16R ? 2 : m.type == Q4 ? 8 : 4;
+    m.steps = m.type == Q4 ? (m.cols + 31) / 32 * 4 : (m.cols + m.per - 1) / m.per;
+    if (m.type == S8R || m.type == S16R)
+        m.scale = 1.0f; /* a turned one has had its scales put into x */
     m.panels = e.layout != 0;
     m.turned = (uint8_t)turned;
+    if (!crystal_find(f, kind, block, FINE, &e))
+        return m;
+    m.fine = f->bytes + e.offset;
+    m.fine_count = (int32_t)e.dims[0];
+    m.fine_scales = bytes_of(f, kind, block, FINE_SCALES);
+    m.fine_minima = bytes_of(f, kind, block, FINE_MINIMA);
+    m.fine_rows = bytes_of(f, kind, block, FINE_ROWS);
     return m;
 }
 
@@ -136,7 +148,7 @@ static void bind(crystal *c, const file *f)
     c->merge_table = bytes_of(f, MERGES, none, 0);
     for (uint32_t i = 0; i < f->blocks; i++) {
         bind_block(f, i, c->block + i);
-        c->layer->squares(&c->block[i].positions, c->room.x, c->block[i].norms);
+        crystal_squares(&c->block[i].positions, c->room.x, c->block[i].norms);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "crystal.h"
 
-enum { F32, S16, S8, S8R, Q4, U32, U8, BITS, F16 };        /* element types of the file */
+enum { F32, S16, S8, S8R, Q4, U32, U8, BITS, F16, S16R };  /* element types of the file */
 enum { RADIAL, LAPLACE, GAUSS };                           /* kernels */
 enum { RELU = 1, GELU = 2 };                               /* activations */
 
@@ -21,12 +21,15 @@ enum { RELU = 1, GELU = 2 };                               /* activations */
    ``turned``. The bytes of every section may be read up to the next multiple of 64. */
 typedef struct {
     const uint8_t *data;
-    const void *scales; /* S8R: float [rows]; Q4: halves [rows, cols / 32] */
+    const void *scales; /* S8R, S16R: float [rows]; Q4: halves [rows, cols / 32] */
     const uint16_t *minima;
     const float *bias; /* [rows] or NULL */
-    float scale, zero; /* of S16 and S8 */
-    int32_t rows, cols;
-    uint8_t type, panels, turned;
+    const uint8_t *fine; /* Q4 [fine_count, cols]: what is added to the rows ``fine_rows`` */
+    const uint16_t *fine_scales, *fine_minima;
+    const uint32_t *fine_rows; /* ascending */
+    float scale, zero;         /* of S16 and S8 */
+    int32_t rows, cols, fine_count, steps; /* steps of a panel, of ``per`` columns each */
+    uint8_t type, per, panels, turned, back; /* ``back``: the last panel first */
 } matrix;
 
 typedef struct {
@@ -43,14 +46,14 @@ typedef struct {
     float *scores;                          /* [context] */
     float *neurons, *hidden, *logits, *weights;
     int8_t *high, *low; /* [longest input of a matrix] */
-    float *sums;        /* [dim / 32]: of groups of a vector */
+    float *sums;        /* [longest input / 32]: of groups of a vector */
+    float *fine;        /* [most rows]: products with what is added to rows */
 } rooms;
 
 typedef struct {
     const char *name;
     int32_t (*usable)(void);
     void (*forward)(const crystal *, int32_t token, int32_t place, float *logits);
-    void (*squares)(const matrix *, const float *, float *);
     float (*largest)(const float *, int32_t n);
     float (*weights)(const float *logits, int32_t n, float top, float temperature, float *weights);
 } layer;
@@ -83,6 +86,15 @@ extern const layer crystal_layer_neon;
 #endif
 
 float crystal_root(float a); /* correctly rounded square root without a library */
+
+/* y [cols] = row ``r`` as numbers; y [rows] = squared lengths of the rows, by way of x [cols]. */
+void crystal_row(const matrix *m, int32_t r, float *y);
+void crystal_squares(const matrix *m, float *x, float *y);
+
+/* ``steps`` steps of a panel, and a group's halves for its 64 rows, of a matrix in rows: ``to``. */
+const uint8_t *crystal_gather(const matrix *m, int panel, int step, int steps, uint8_t *to);
+const uint16_t *crystal_gather_halves(
+    const matrix *m, const uint16_t *from, int panel, int group, uint16_t *to);
 
 /* Builds the tables of crystal_encode in ``hash`` and ``makers``, which are zero. */
 void crystal_index_tokens(crystal *c);

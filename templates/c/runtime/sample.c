@@ -43,17 +43,27 @@ static float uniform(uint64_t *state)
     return (float)((z ^ z >> 31) >> 40) * (1.0f / 16777216.0f);
 }
 
+/* Of the pieces of ``size`` between two places, the start of the first that has the largest. */
+static int32_t narrow(
+    const crystal *c, const float *logits, int32_t from, int32_t end, int32_t size, float *top)
+{
+    int32_t best = from;
+    for (int32_t i = from; i < end; i += size) {
+        const float found = c->layer->largest(logits + i, end - i < size ? end - i : size);
+        if (i == from || found > *top)
+            *top = found, best = i;
+    }
+    return best;
+}
+
 static int32_t first_largest(const crystal *c, const float *logits)
 {
-    const int32_t n = c->vocabulary;
-    const float top = c->layer->largest(logits, n);
-    for (int32_t i = 0; i < n; i += 64) {
-        const int32_t end = n - i < 64 ? n : i + 64;
-        if (!(c->layer->largest(logits + i, end - i) < top))
-            for (int32_t j = i; j < end; j++)
-                if (logits[j] == top)
-                    return j;
-    }
+    float top = logits[0];
+    const int32_t n = c->vocabulary, a = narrow(c, logits, 0, n, 2048, &top);
+    const int32_t b = narrow(c, logits, a, n - a < 2048 ? n : a + 2048, 64, &top);
+    for (int32_t i = b; i < n && i < b + 64; i++)
+        if (logits[i] == top)
+            return i;
     return 0;
 }
 

@@ -84,6 +84,7 @@ static int32_t model_has(const file *f, const rule *r)
     }
 }
 
+/* Type of a tensor's values; where it is S8R, S16R will do too, and S16 for that. */
 static uint32_t dtype_of(const file *f, const rule *r)
 {
     const uint32_t mode = f->weights;
@@ -97,16 +98,19 @@ static uint32_t dtype_of(const file *f, const rule *r)
         return r->kind == HEAD && mode == MODE_Q8Q4 ? Q4 : S8R;
     if (mode >= MODE_MIXED && (r->kind == TOKENS || r->kind == PLACES))
         return F32;
-    return mode == MODE_INT16 || mode == MODE_MIXED ? S16 : S8;
+    return mode == MODE_INT16 || mode == MODE_MIXED ? S16R : S8;
 }
 
 /* Type of a part, or -1 where the tensor has no such part. */
-static int32_t part_type(uint32_t dtype, uint32_t part)
+static int32_t part_type(const rule *r, uint32_t dtype, uint32_t part)
 {
+    static const uint8_t fine[] = { Q4, F16, F16, U32 };
     if (part == 0)
         return (int32_t)dtype;
-    if (dtype == S8R && part == 1)
+    if ((dtype == S8R || dtype == S16R) && part == 1)
         return F32;
+    if ((dtype == S8R || dtype == S16R) && part >= FINE && part < PARTS && !(r->flags & TURNED))
+        return fine[part - FINE];
     return dtype == Q4 && part <= 2 ? F16 : -1;
 }
 
@@ -118,9 +122,11 @@ static int32_t check_known(const file *f, const entry *e, const rule *r, uint32_
 {
     const uint32_t none = 0xffffffffu, dtype = dtype_of(f, r);
     const int32_t here = of_block(e->kind) ? e->block < f->blocks : e->block == none;
-    if (!here || !model_has(f, r) || part_type(dtype, e->part) < 0)
+    const int32_t type = part_type(r, dtype, e->part);
+    if (!here || !model_has(f, r) || type < 0)
         return CRYSTAL_UNEXPECTED;
-    if ((int32_t)e->dtype != part_type(dtype, e->part))
+    if ((int32_t)e->dtype != type && !(type == S16R && e->dtype == S16)
+        && !(type == S8R && e->dtype == S16R))
         return CRYSTAL_DTYPE;
     if (e->layout && !(e->layout == 1 && r->flags & IN_PANELS)
         && !(e->layout == 2 && r->flags & TURNED))
@@ -153,6 +159,21 @@ static int32_t check_entry(const file *f, uint32_t number, uint64_t *place)
 
 /* ---- step 5 ---- */
 
+static int32_t is_whole(const file *f, const rule *r, uint32_t block)
+{
+    entry values;
+    uint32_t fine = 0;
+    if (!crystal_find(f, r->kind, block, 0, &values))
+        return 0;
+    for (uint32_t part = FINE; part < PARTS; part++)
+        fine |= *slot(f, r->kind, block, part);
+    for (uint32_t part = 1; part < PARTS; part++)
+        if (part_type(r, values.dtype, part) >= 0 && (part < FINE || fine)
+            && !*slot(f, r->kind, block, part))
+            return 0;
+    return 1;
+}
+
 static int32_t check_required(const file *f)
 {
     for (int i = 0; i < RULES; i++) {
@@ -162,9 +183,8 @@ static int32_t check_required(const file *f)
         const uint32_t first = of_block(r->kind) ? 0 : f->blocks;
         const uint32_t end = of_block(r->kind) ? f->blocks : f->blocks + 1;
         for (uint32_t b = first; b < end; b++)
-            for (uint32_t part = 0; part < PARTS; part++)
-                if (part_type(dtype_of(f, r), part) >= 0 && !*slot(f, r->kind, b, part))
-                    return CRYSTAL_MISSING;
+            if (!is_whole(f, r, b))
+                return CRYSTAL_MISSING;
     }
     return CRYSTAL_OK;
 }
@@ -191,7 +211,7 @@ static uint64_t up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 /* Limits keep every product below 2^2 * 2^20 * 2^20. */
 static uint64_t bytes_of(const entry *e)
 {
-    static const uint8_t sizes[] = { 4, 2, 1, 1, 0, 4, 1, 0, 2 };
+    static const uint8_t sizes[] = { 4, 2, 1, 1, 0, 4, 1, 0, 2, 2 };
     const int32_t turned = e->layout == 2 && e->rank == 2;
     const uint64_t rows = e->dims[turned ? 1 : 0];
     const uint64_t columns = e->rank == 2 ? e->dims[turned ? 0 : 1] : 1;
@@ -215,8 +235,11 @@ static int32_t check_shape(const file *f, const entry *e, const rule *r)
 {
     const uint32_t block = of_block(e->kind) ? e->block : f->blocks;
     const uint32_t most = e->kind == TOKEN_BYTES ? 1u << 30 : 1u << 16;
-    entry values;
-    if (!crystal_find(f, e->kind, block, 0, &values) || values.layout != e->layout)
+    entry values, fine;
+    if (!crystal_find(f, e->kind, block, 0, &values)
+        || part_type(r, values.dtype, e->part) < 0)
+        return CRYSTAL_UNEXPECTED;
+    if (values.layout != e->layout)
         return CRYSTAL_LAYOUT;
     if (r->rows == IS_ANY && (e->dims[0] < 1 || e->dims[0] > most))
         return CRYSTAL_LIMIT;
@@ -224,7 +247,11 @@ static int32_t check_shape(const file *f, const entry *e, const rule *r)
     uint32_t rows = length_of(f, r->rows, neurons), columns = length_of(f, r->columns, 0);
     if (r->rows == IS_ANY)
         rows = e->dims[0];
-    if (e->part)
+    if (e->part == FINE && (e->dims[0] < 1 || e->dims[0] > rows))
+        return CRYSTAL_LIMIT;
+    if (e->part >= FINE && crystal_find(f, e->kind, block, FINE, &fine))
+        rows = fine.dims[0];
+    if (e->part && e->part != FINE)
         columns = e->dtype == F16 ? (columns + 31) / 32 : 0;
     if (e->rank != (columns ? 2u : 1u) || e->dims[0] != rows || e->dims[1] != columns
         || e->dims[2] || e->dims[3])
