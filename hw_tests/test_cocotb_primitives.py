@@ -49,8 +49,8 @@ def test_clocked(cell: str, tmp_path: Path) -> None:
 
 
 def test_every_primitive_has_a_bench() -> None:
-    """The bus adapters have theirs in test_cocotb_bus.py; watch.v is what `prove` promises."""
-    tested = {*FORMULAS, *CLOCKED, "axi_lite", "wishbone", "watch"}
+    """The bus adapters have theirs in test_cocotb_bus.py; watch*.v is what `prove` promises."""
+    tested = {*FORMULAS, *CLOCKED, "axi_lite", "wishbone", "watch", "watch_argmax"}
     assert tested == {path.stem for path in CELLS.glob("*.v")}
 
 
