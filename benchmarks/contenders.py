@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from benchmarks.lean import Lean
 from crystalc.checkpoint import Checkpoint
 from crystalc.driver import Options, compile_checkpoint, write
 from crystalc.nn.classifier import CrystalClassifier
@@ -31,40 +31,11 @@ STRICT = ("-std=c99", "-O3", "-march=native")
 PREFIX = "crystal"
 
 
-class _Lean(nn.Module):
-    """The network by hand; ``form``: "cdist", or "product" for one matrix product."""
-
-    def __init__(self, checkpoint: Checkpoint, form: str) -> None:
-        super().__init__()
-        t = {k: torch.tensor(np.asarray(v)) for k, v in checkpoint.tensors.items()}
-        self.t, self.form, self.config = t, form, checkpoint.config
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, I] -> [B, O]."""
-        t, laplace = self.t, self.config.kernel == "laplace"
-        z = F.linear(x, t["projection.weight"], t["projection.bias"])
-        p = t["field.positions"]
-        if self.form == "cdist":
-            d = torch.cdist(z, p)
-            d = d if laplace else d.square()
-        else:
-            norms = (z * z).sum(1, keepdim=True) + (p * p).sum(1)
-            d = torch.addmm(norms, z, p.t(), alpha=-2.0).clamp_min(0.0)
-            d = d.sqrt() if laplace else d
-        if laplace:
-            w = torch.exp(-d / (t["field.temperature"].abs() + 0.1))
-        else:
-            s = (t["field.radius"] - d) / t["field.temperature"]
-            relu = self.config.activation == "relu"
-            w = torch.relu(s) if relu else F.gelu(s, approximate="tanh")
-        return w @ t["field.values"] + t["bias"]
-
-
 def eager(checkpoint: Checkpoint, form: str) -> nn.Module:
     """The network in PyTorch: "module" is crystalc.nn's own, the others are written leaner."""
     if form == "module":
         return CrystalClassifier.from_checkpoint(checkpoint)
-    return _Lean(checkpoint, form).eval()
+    return Lean(checkpoint, form).eval()
 
 
 def eager_seconds(model: nn.Module, x: Tensor, calls: int) -> float:

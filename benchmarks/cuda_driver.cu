@@ -1,4 +1,5 @@
 /* Times one network and the device's memory: driver SAMPLES ROUNDS. Prints one line of JSON.
+   Follows crystal.cu in its translation unit.
 
    resident: inputs and outputs stay in device memory. fed: both cross the bus from pinned host
    memory, in chunks on two streams. Medians of the rounds, by CUDA events. */
@@ -9,7 +10,6 @@
 #include <vector>
 
 #include "crystal.h"
-#include "platform.h"
 
 #define COPY_THREADS 256
 #define CHUNKS 16
@@ -50,7 +50,7 @@ template <class F> static double median_ms(int rounds, cudaStream_t stream, F ru
     CHECK(cudaEventDestroy(from));
     CHECK(cudaEventDestroy(to));
     std::sort(found.begin(), found.end());
-    return found[found.size() / 2];
+    return std::max(found[found.size() / 2], 1e-6f); /* the shim's clock is coarse */
 }
 
 static void fill(crystal_in *in, size_t count)
@@ -63,23 +63,24 @@ static void fill(crystal_in *in, size_t count)
     }
 }
 
-/* Bytes read and written a second by a plain copy of `bytes`. */
-static double copy_rate(size_t bytes, int rounds, cudaStream_t stream)
+/* Bytes read and written a second by a copy of `bytes` of data: a kernel or the driver's, the faster. */
+static double copy_rate(const void *data, size_t bytes, int rounds, cudaStream_t stream)
 {
-    float4 *from, *to;
+    const float4 *const from = (const float4 *)data;
+    float4 *to;
     int device, processors;
     const size_t count = bytes / sizeof(float4);
     CHECK(cudaGetDevice(&device));
     CHECK(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-    CHECK(cudaMalloc(&from, bytes));
     CHECK(cudaMalloc(&to, bytes));
-    const double ms = median_ms(rounds, stream, [&] {
-        CRYSTAL_LAUNCH(copy, processors * 8, COPY_THREADS, 0, stream, from, to, count);
-        CHECK(cudaGetLastError());
+    const double ours = median_ms(rounds, stream, [&] {
+        CHECK(CRYSTAL_LAUNCH(copy, processors * 8, COPY_THREADS, 0, stream, from, to, count));
     });
-    CHECK(cudaFree(from));
+    const double theirs = median_ms(rounds, stream, [&] {
+        CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream));
+    });
     CHECK(cudaFree(to));
-    return 2e3 * (double)(count * sizeof(float4)) / ms;
+    return 2e3 * (double)(count * sizeof(float4)) / std::min(ours, theirs);
 }
 
 int main(int argc, char **argv)
@@ -111,7 +112,7 @@ int main(int argc, char **argv)
             CHECK(cudaStreamSynchronize(stream));
     });
     const double bytes = (double)(inputs * sizeof(crystal_in) + outputs * sizeof(crystal_out));
-    const double rate = copy_rate(inputs * sizeof(crystal_in), rounds, streams[0]);
+    const double rate = copy_rate(in, inputs * sizeof(crystal_in), rounds, streams[0]);
     printf("{\"samples\": %d, \"resident_ms\": %.9g, \"fed_ms\": %.9g, \"fed_samples\": %d, "
            "\"bytes_per_second\": %.9g, \"copy_bytes_per_second\": %.9g}\n",
            n, resident, fed, part * CHUNKS, bytes * 1e3 / resident, rate);

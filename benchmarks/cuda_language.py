@@ -1,16 +1,16 @@
-"""Language models on a GPU: time of a token alone, tokens a second of many sequences.
+"""The language models of ``benchmarks.cuda``: a token alone, tokens a second of many sequences.
 
-``benchmarks.cuda`` calls ``rows``. The model is of the size that the project began with (11,706
-tokens, D 128, 788 neurons, FFN 512, context 64), with random weights. Ours is timed within one
-context, from one token to a full window, launch and loading of the weights included; PyTorch as a
-CUDA graph of one step with half a context behind it and the argmax, in f32 and TF32. Before any
-timing both kernels have to write the C runtime's text.
+The model is of the size that the project began with (11,706 tokens, D 128, 788 neurons, FFN 512,
+context 64), with random weights. Ours is timed within one context, from one token to a full window,
+launch and loading of the weights included; PyTorch as a CUDA graph of one step with half a context
+behind it and the argmax, in f32 and TF32. Before any timing a kernel has to write the C runtime's
+text.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,20 @@ import numpy as np
 import torch
 
 from benchmarks.cuda_events import seconds
+from benchmarks.cuda_peers import graph_of, why
 from crystalc.container import write
 from crystalc.diagnostics import ToolError
 from crystalc.files import write_tree
 from crystalc.language import LanguageConfig, LanguageModel, parameters
 from crystalc.nn.language import Cache, LanguageNet
-from crystalc_c.build import run
+from crystalc_cuda import nvcc
 from crystalc_cuda.language import cuda_language_files
 from crystalc_cuda.language_build import shim_library
 from crystalc_cuda.language_entry import GpuError, Model, Plan
 from crystalc_cuda.language_run import ShimModel
 
 PREFIX = "lm"
+LIBRARY = "model.so"
 FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
 TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
 BATCHES = (1024, 4096)
@@ -42,23 +44,35 @@ PLANS = {
 }
 
 
-def rows(dry: bool) -> list[dict[str, Any]]:
-    """Every measurement; with ``dry`` the same steps on the CPU's shim, and no times.
+def build_rows(name: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
+    """No row, but the library in ``place`` that the other steps ask. Raises ToolError.
 
-    Raises ToolError where something does not build or writes another text.
+    A dry one is for the shim, and the full size is only compiled by nvcc where there is one.
     """
-    model = random_language_model(TINY if dry else FULL)
-    with tempfile.TemporaryDirectory(prefix="crystalc-") as folder:
-        place = Path(folder)
-        write_tree(place, cuda_language_files(write(model, "q8"), PREFIX, "a benchmark"))
-        library = place / "model.so"
-        if dry:
-            shim_library(place, PREFIX, library)
-        else:
-            _gpu_library(place, library)
-        found = [_alone(library, model.config, name, dry) for name in PLANS]
-        found += [_many(library, model.config, 20 if dry else n, dry) for n in BATCHES]
-    return found + _torch_rows(model, dry)
+    _emit(FULL, place / "full")
+    if not dry:
+        _gpu_library(place / "full", place / LIBRARY, "native")
+    elif shutil.which("nvcc"):
+        _gpu_library(place / "full", place / "unused.so", "sm_90")
+    if dry:
+        _emit(TINY, place / "tiny")
+        shim_library(place / "tiny", PREFIX, place / LIBRARY)
+    yield from ()
+
+
+def alone_rows(plan: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
+    """Microseconds of a token of one sequence under a plan."""
+    yield _alone(place / LIBRARY, TINY if dry else FULL, plan, dry)
+
+
+def many_rows(batch: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
+    """Tokens a second of so many sequences."""
+    yield _many(place / LIBRARY, TINY if dry else FULL, 20 if dry else int(batch), dry)
+
+
+def _emit(config: LanguageConfig, folder: Path) -> None:
+    model = random_language_model(config)
+    write_tree(folder, cuda_language_files(write(model, "q8"), PREFIX, "a benchmark"))
 
 
 def random_language_model(config: LanguageConfig) -> LanguageModel:
@@ -75,19 +89,19 @@ def random_language_model(config: LanguageConfig) -> LanguageModel:
     return LanguageModel(config, tensors, None, {}, "0" * 64)
 
 
-def _gpu_library(place: Path, output: Path) -> None:
-    sources = [p.name for p in sorted(place.glob("*.c"))]
-    flags = ("-std=c++17", "-O3", "-arch=native", "-shared", "-Xcompiler", "-fPIC")
-    run(["nvcc", *flags, f"{PREFIX}_gpu.cu", *sources, "-o", str(output)], place)
+def _gpu_library(place: Path, output: Path, arch: str) -> None:
+    sources = sorted(p.name for p in place.glob("*.c"))
+    shared = ("-shared", "-Xcompiler", "-fPIC")
+    nvcc.build_program(place, [f"{PREFIX}_gpu.cu", *sources], output, arch, *shared)
 
 
 def _alone(library: Path, config: LanguageConfig, plan: str, dry: bool) -> dict[str, Any]:
     """Microseconds of a token of one sequence."""
     row: dict[str, Any] = {"name": "batch 1", "plan": plan}
     try:
-        model = Model(library, PREFIX, PLANS[plan])
+        model = Model(library, PREFIX, PLANS[plan], "cpu" if dry else "cuda")
     except GpuError as error:
-        return {**row, "refused": str(error)}
+        return {**row, "not_run": str(error)}
     used = model.plan
     row |= {"blocks": used.blocks, "cluster": used.cluster, "resident": used.resident}
     ids, room = _memory((config.context,), model.room(), dry)
@@ -105,7 +119,7 @@ def _alone(library: Path, config: LanguageConfig, plan: str, dry: bool) -> dict[
 
 def _many(library: Path, config: LanguageConfig, batch: int, dry: bool) -> dict[str, Any]:
     """Tokens a second of many sequences."""
-    model, context = Model(library, PREFIX), config.context
+    model, context = Model(library, PREFIX, None, "cpu" if dry else "cuda"), config.context
     ids, room = _memory((batch, context), model.room(batch), dry)
     given = torch.ones(batch, dtype=torch.int32, device=ids.device)
 
@@ -144,22 +158,27 @@ def _seconds(call: Callable[[], None], dry: bool) -> float | None:
 # ---- PyTorch ----
 
 
-def _torch_rows(model: LanguageModel, dry: bool) -> list[dict[str, Any]]:
-    net = LanguageNet.from_model(model).to("cpu" if dry else "cuda")
-    found = []
+def peer_rows(name: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
+    """Each batch in f32 and TF32; a peer that fails is a row that says so."""
+    config = TINY if dry else FULL
     for fast in (False, True):
         torch.backends.cuda.matmul.allow_tf32 = fast
         for batch in (1, *BATCHES):
-            step = _step(net, 2 if dry else batch)
-            seconds = _seconds(step if dry else _graph_of(step), dry)
-            row: dict[str, Any] = {"name": f"batch {batch}"}
-            if seconds is None:
-                step()
-            else:
-                row |= {"us_per_token": seconds * 1e6, "tokens_per_second": batch / seconds}
-            found.append({**row, "peer": f"torch CUDA graph, {'TF32' if fast else 'f32'}"})
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return found
+            peer = f"PyTorch CUDA graph, {'TF32' if fast else 'f32'}"
+            row: dict[str, Any] = {"name": f"batch {batch}", "peer": peer}
+            try:
+                yield row | _peer(config, 2 if dry else batch, dry)
+            except Exception as error:  # a peer's fault is a row, whatever it is
+                yield {**row, "not_run": why(error)}
+
+
+def _peer(config: LanguageConfig, batch: int, dry: bool) -> dict[str, float]:
+    net = LanguageNet.from_model(random_language_model(config))
+    if dry:
+        _step(net, batch)()
+        return {}
+    taken = seconds(graph_of(_step(net.cuda(), batch)))
+    return {"us_per_token": taken * 1e6, "tokens_per_second": batch / taken}
 
 
 def _step(net: LanguageNet, batch: int) -> Callable[[], None]:
@@ -176,17 +195,3 @@ def _step(net: LanguageNet, batch: int) -> Callable[[], None]:
             ids.copy_(net.advance(ids, cache).argmax(-1))
 
     return step
-
-
-def _graph_of(step: Callable[[], None]) -> Callable[[], None]:
-    with torch.inference_mode():
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
-    return graph.replay

@@ -28,8 +28,7 @@ static int test_reversed()
     static float in[512], out[512];
     for (int i = 0; i < 512; ++i)
         in[i] = (float)(i * i % 97);
-    CRYSTAL_LAUNCH(reversed, 4, 128, 128 * sizeof(float), 0, in, out);
-    CHECK(cudaGetLastError() == cudaSuccess);
+    CHECK(!CRYSTAL_LAUNCH(reversed, 4, 128, 128 * sizeof(float), 0, in, out));
     for (int i = 0; i < 512; ++i)
         CHECK(out[i] == in[i / 128 * 128 + 127 - i % 128] + in[i / 128 * 128 + (i + 1) % 128]);
     return 0;
@@ -75,8 +74,7 @@ static __global__ void too_deep(int *out)
 template <class K> static int refused(K kernel, int threads)
 {
     int out[128] = {};
-    CRYSTAL_LAUNCH(kernel, 1, threads, 0, 0, out);
-    return cudaGetLastError() == cudaErrorLaunchFailure ? 0 : 1;
+    return CRYSTAL_LAUNCH(kernel, 1, threads, 0, 0, out) == cudaErrorLaunchFailure ? 0 : 1;
 }
 
 static __global__ void past_the_end(float *out)
@@ -91,8 +89,7 @@ static __global__ void past_the_end(float *out)
 static int test_past_the_end()
 {
     float out[32] = {1.0f};
-    CRYSTAL_LAUNCH(past_the_end, 1, 32, 0, 0, out);
-    return cudaGetLastError();
+    return CRYSTAL_LAUNCH(past_the_end, 1, 32, 0, 0, out);
 }
 
 static __global__ void collectives(int *out)
@@ -119,8 +116,7 @@ static __global__ void collectives(int *out)
 static int test_collectives()
 {
     static int out[64 * 12];
-    CRYSTAL_LAUNCH(collectives, 1, 64, 0, 0, out);
-    CHECK(cudaGetLastError() == cudaSuccess);
+    CHECK(!CRYSTAL_LAUNCH(collectives, 1, 64, 0, 0, out));
     for (int i = 0; i < 64; ++i) {
         const int lane = i & 31, *mine = out + 12 * i;
         CHECK(mine[0] == (lane + 5) % 32 * 3);
@@ -152,7 +148,7 @@ static int test_numbers()
 {
     unsigned out[8 + 64] = {};
     out[6] = (unsigned)-9;
-    CRYSTAL_LAUNCH(numbers, 1, 64, 0, 0, out);
+    CHECK(!CRYSTAL_LAUNCH(numbers, 1, 64, 0, 0, out));
     CHECK(out[0] == 0x77553311u);
     CHECK((int)out[1] == -1 * 127 + 2 * -128 + -2 * -127 + 1 + 5);
     CHECK(out[2] == 255u * 127u + 2u * 128u + 254u * 129u + 1u + 5u);
@@ -162,27 +158,80 @@ static int test_numbers()
     return 0;
 }
 
+/* The fragments of NVIDIA's tables for mma.sync (PTX ISA), number i of lane 4 g + t, written out as
+   there and not as the shim has them: E elements in a word. */
+template <int E> struct Fragments;
+template <> struct Fragments<1> { /* m16n8k8, .tf32 */
+    static int a_row(int g, int i) { return i == 0 || i == 2 ? g : g + 8; }
+    static int a_column(int t, int i) { return i == 0 || i == 1 ? t : t + 4; }
+    static int b_row(int t, int i) { return i == 0 ? t : t + 4; }
+};
+template <> struct Fragments<2> { /* m16n8k16, .f16 and .bf16 */
+    static int a_row(int g, int i) { return (0 <= i && i < 2) || (4 <= i && i < 6) ? g : g + 8; }
+    static int a_column(int t, int i) { return i < 4 ? t * 2 + (i & 1) : t * 2 + (i & 1) + 8; }
+    static int b_row(int t, int i) { return i < 2 ? t * 2 + (i & 1) : t * 2 + (i & 1) + 8; }
+};
+template <> struct Fragments<4> { /* m16n8k32, .s8 and .u8 */
+    static int a_row(int g, int i) { return (0 <= i && i < 4) || (8 <= i && i < 12) ? g : g + 8; }
+    static int a_column(int t, int i) { return i < 8 ? t * 4 + (i & 3) : t * 4 + (i & 3) + 16; }
+    static int b_row(int t, int i) { return i < 4 ? t * 4 + (i & 3) : t * 4 + (i & 3) + 16; }
+};
+static int d_row(int g, int i) { return i < 2 ? g : g + 8; }
+static int d_column(int t, int i) { return t * 2 + (i & 1); }
+
+/* sm_75 has m16n8k8 of halves and m8n8k16 of bytes: mma.h gives them the registers of the larger
+   shapes, two and four of them. Their tables, at the rows and columns that it means. */
+static int test_small_shapes()
+{
+    for (int lane = 0; lane < 32; ++lane) {
+        const int g = lane >> 2, t = lane % 4;
+        for (int i = 0; i < 8; ++i) { /* halves: word i / 2 is a0, a1 of the first or second product */
+            const int row = i % 4 < 2 ? g : g + 8, column = t * 2 + (i & 1);
+            CHECK(Fragments<2>::a_row(g, i) == row);
+            CHECK(Fragments<2>::a_column(t, i) == column + 8 * (i / 4));
+            CHECK(i > 3 || Fragments<2>::b_row(t, i) == t * 2 + (i & 1) + 8 * (i / 2));
+        }
+        for (int i = 0; i < 16; ++i) { /* bytes: word r goes with b[r >> 1] to rows 8 (r & 1) on */
+            const int r = i / 4;
+            CHECK(Fragments<4>::a_row(g, i) == g + 8 * (r & 1));
+            CHECK(Fragments<4>::a_column(t, i) == t * 4 + i % 4 + 16 * (r >> 1));
+            CHECK(i > 7 || Fragments<4>::b_row(t, i) == t * 4 + i % 4 + 16 * (i / 4));
+        }
+        for (int i = 0; i < 4; ++i)
+            CHECK(d_row(g, i) == g + 8 * (i / 2) && d_column(t, i) == t * 2 + (i & 1));
+    }
+    return 0;
+}
+
 /* a [16, K] of S and b [K, 8] of U as lanes hold them, E elements a word. */
 template <class S, class U, class Sum, int E, void (*MULTIPLY)(Sum *, const unsigned *, const unsigned *)>
 static __global__ void product(const S *a, const U *b, Sum *d)
 {
-    const int g = (int)threadIdx.x >> 2, t = (int)threadIdx.x & 3, k = 8 * E;
-    unsigned ra[4] = {}, rb[2] = {};
+    typedef Fragments<E> F;
+    const int g = (int)threadIdx.x >> 2, t = (int)threadIdx.x % 4, k = 8 * E;
+    S ra[4 * E];
+    U rb[2 * E];
     Sum rd[4];
-    for (int r = 0; r < 4; ++r)
-        rd[r] = d[8 * (g + 8 * (r >> 1)) + 2 * t + (r & 1)];
-    for (int r = 0; r < 4; ++r)
-        memcpy(&ra[r], a + k * (g + 8 * (r & 1)) + 4 * E * (r >> 1) + E * t, 4);
-    for (int r = 0; r < 2; ++r)
-        for (int e = 0; e < E; ++e)
-            memcpy((char *)&rb[r] + 4 / E * e, b + 8 * (4 * E * r + E * t + e) + g, 4 / E);
-    MULTIPLY(rd, ra, rb);
-    for (int r = 0; r < 4; ++r)
-        d[8 * (g + 8 * (r >> 1)) + 2 * t + (r & 1)] = rd[r];
+    unsigned wa[4], wb[2];
+    for (int i = 0; i < 4; ++i)
+        rd[i] = d[8 * d_row(g, i) + d_column(t, i)];
+    for (int i = 0; i < 4 * E; ++i)
+        ra[i] = a[k * F::a_row(g, i) + F::a_column(t, i)];
+    for (int i = 0; i < 2 * E; ++i)
+        rb[i] = b[8 * F::b_row(t, i) + g];
+    memcpy(wa, ra, sizeof wa);
+    memcpy(wb, rb, sizeof wb);
+    MULTIPLY(rd, wa, wb);
+    for (int i = 0; i < 4; ++i)
+        d[8 * d_row(g, i) + d_column(t, i)] = rd[i];
 }
 
+struct Brain { /* bf16 */
+    uint16_t bits;
+};
 template <class S> static float value(S x) { return (float)x; }
 template <> float value<uint16_t>(uint16_t x) { return crystal_f16(x); }
+template <> float value<Brain>(Brain x) { return crystal_shim::bf16_value(x.bits); }
 
 template <class S, class U, class Sum, int E, void (*MULTIPLY)(Sum *, const unsigned *, const unsigned *)>
 static int test_product(S (*make)(int))
@@ -194,12 +243,11 @@ static int test_product(S (*make)(int))
     for (int i = 0; i < 16 * k; ++i)
         a[i] = make(i * 37 % 101 - 50);
     for (int i = 0; i < 8 * k; ++i)
-        b[i] = (U)make(i * 53 % 89 - 44);
+        b[i] = U(make(i * 53 % 89 - 44));
     for (int i = 0; i < 128; ++i)
         d[i] = (Sum)i;
     auto kernel = product<S, U, Sum, E, MULTIPLY>;
-    CRYSTAL_LAUNCH(kernel, 1, 32, 0, 0, a, b, d);
-    CHECK(cudaGetLastError() == cudaSuccess);
+    CHECK(!CRYSTAL_LAUNCH(kernel, 1, 32, 0, 0, a, b, d));
     for (int row = 0; row < 16; ++row)
         for (int column = 0; column < 8; ++column) {
             float sum = (float)(8 * row + column);
@@ -214,7 +262,9 @@ static void f16(float *d, const unsigned *a, const unsigned *b) { crystal_mma_f1
 static void tf32(float *d, const unsigned *a, const unsigned *b) { crystal_mma_tf32(d, a, b); }
 static void s8(int *d, const unsigned *a, const unsigned *b) { crystal_mma_s8(d, a, b); }
 static void u8s8(int *d, const unsigned *a, const unsigned *b) { crystal_mma_u8s8(d, a, b); }
+static void bf16(float *d, const unsigned *a, const unsigned *b) { crystal_mma_bf16(d, a, b); }
 static uint16_t half(int i) { return (uint16_t)(crystal_pack_f16((float)i / 4, 0.0f) & 0xffffu); }
+static Brain brain(int i) { return {(uint16_t)(crystal_pack_bf16((float)i, 0.0f) & 0xffffu)}; }
 static float plain(int i) { return (float)i; }
 static int8_t byte(int i) { return (int8_t)i; }
 static uint8_t unsigned_byte(int i) { return (uint8_t)(i + 100); }
@@ -231,6 +281,8 @@ static int test_halves()
     CHECK(crystal_f16(crystal_pack_f16(65520.0f, 0.0f)) > 1e30f);
     return 0;
 }
+
+static __global__ void numbers_of_lanes(int *out) { out[0] = (int)threadIdx.x; }
 
 /* Blocks that wait for each other keep their shared memory, and can read another's. */
 static __global__ void together(unsigned *count, float *out)
@@ -265,6 +317,18 @@ static int test_together()
     return count != 4;
 }
 
+/* A launch says its own error, and leaves none behind. */
+static int test_errors()
+{
+    int out[1] = {};
+    CHECK(cudaMemcpyToSymbolAsync(out, out, 9, 0, cudaMemcpyHostToDevice, 0));
+    CHECK(!CRYSTAL_LAUNCH(numbers_of_lanes, 1, 1, 0, 0, out));
+    CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+    CHECK(CRYSTAL_LAUNCH(numbers_of_lanes, 1, 2048, 0, 0, out) == cudaErrorInvalidConfiguration);
+    CHECK(cudaGetLastError() == cudaSuccess);
+    return 0;
+}
+
 int main(int, char **argv)
 {
     switch (atoi(argv[1])) {
@@ -277,6 +341,9 @@ int main(int, char **argv)
     case 6: return test_product<int8_t, int8_t, int, 4, s8>(byte);
     case 7: return test_product<uint8_t, int8_t, int, 4, u8s8>(unsigned_byte);
     case 8: return test_together();
+    case 9: return test_product<Brain, Brain, float, 2, bf16>(brain);
+    case 10: return test_small_shapes();
+    case 11: return test_errors();
     case 20: return refused(one_leaves, 128);
     case 21: return refused(two_barriers, 128);
     case 22: return refused(half_a_warp, 32);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from cuda_language import (
     MODELS,
     ORDERS,
@@ -135,6 +136,22 @@ def test_arguments_are_refused_by_code() -> None:
             pass
 
 
+def test_tensors_of_another_kind_are_refused() -> None:
+    ids = torch.zeros((2, 4), dtype=torch.int32)
+    room = torch.zeros(1 << 20, dtype=torch.uint8)
+    with loaded(library("l1")) as gpu:
+        gpu.model.generate(room, ids, 1, 3)
+        for wrong, kind in (
+            (ids.long(), TypeError),
+            (ids.to("meta"), TypeError),
+            (ids.T, ValueError),
+        ):
+            with pytest.raises(kind, match="a tensor is"):
+                gpu.model.generate(room, wrong, 1, 3)
+        with pytest.raises(TypeError, match="float32"):
+            gpu.model.generate(room, ids, 1, 3, logits=ids)
+
+
 def test_a_model_of_other_sizes_is_refused() -> None:
     """The file inside is replaced by one of another shape."""
     folder = changed("l1", "other-sizes", lambda text: text.replace("FFN = 0", "FFN = 64"))
@@ -159,6 +176,33 @@ def test_a_missing_barrier_is_felt(barrier: str) -> None:
 
 def test_with_its_barriers_nothing_is_felt() -> None:
     assert not any(texts_agree(library("l1"), order).returncode for order in ORDERS)
+
+
+def test_a_count_of_meetings_may_wrap() -> None:
+    """As after a billion arrivals: each counts 2^28 here, so the count wraps at every sixteenth."""
+
+    def large(text: str) -> str:
+        text = text.replace("&o.room->arrived, 1u)", "&o.room->arrived, 1u << 28)")
+        return text.replace("o.meetings * o.blocks", "(o.meetings * o.blocks << 28)")
+
+    path, prompt = build(changed("l1", "wraps", large)), _ids("l1", (3,))
+    with reference("l1") as c, loaded(path, "reverse", Plan(3, 0, 1, 1, 0)) as gpu:
+        assert gpu.generate(prompt, 9)[0].tolist() == c.generate(prompt, 9, sampler(None))
+
+
+def test_another_device_is_refused() -> None:
+    def moved(text: str) -> str:
+        return text.replace("device == g.device ?", "device == g.device + 1 ?")
+
+    with loaded(build(changed("l1", "moved", moved))) as gpu:
+        calls = (
+            lambda: gpu.generate(_ids("l1", (3,)), 2),
+            lambda: gpu.generate_batch([_ids("l1", (3,))], 2),
+            lambda: gpu.score(_ids("l1", (1, 3)), _ids("l1", (1, 3))),
+        )
+        for call in calls:
+            with pytest.raises(GpuError, match=r"opened on \(code 54\)"):
+                call()
 
 
 def test_emitted_bytes_are_the_same_again() -> None:

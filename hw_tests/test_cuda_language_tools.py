@@ -10,20 +10,28 @@ from pathlib import Path
 import pytest
 from c_models import need
 from click.testing import CliRunner
-from cuda_language import PREFIX, build, changed, emitted, sampler, texts_agree
+from cuda_language import PREFIX, build, changed, sampler, texts_agree
 from runtime_library import running
 
 from crystalc.cli import cli
 from crystalc.container import write
 from crystalc.diagnostics import CompileError
+from crystalc.files import write_tree
+from crystalc.language import LanguageConfig
 from crystalc.render import template_root
 from crystalc_cuda import nvcc
 from crystalc_cuda.language import cuda_language_files
 from tests.language_models import random_model, tiny_config
 
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0")
-ARCHS = ("sm_75", "sm_90")
-"""The one whose tensor cores take smaller tiles, and the one with clusters."""
+CHARACTERS = LanguageConfig("causal_lm", 65, 128, 256, 4, (512,) * 4, ffn=512)
+WIDE = LanguageConfig("causal_lm", 4096, 512, 512, 8, (2048,), ffn=2048)
+COMPILED = (
+    *((tiny_config(), arch) for arch in nvcc.ARCHS),
+    *((CHARACTERS, arch) for arch in ("sm_80", "sm_90", "sm_120")),
+    (WIDE, "sm_90"),
+)
+"""A tiny model for every GPU, larger ones where the registers are fewest or clusters are."""
 
 
 @pytest.mark.parametrize("order", ["forward", "random:7"])
@@ -51,11 +59,15 @@ def _watched(library: Path, order: str) -> subprocess.CompletedProcess[str]:
     return texts_agree(library, order, f"LD_PRELOAD={found}", "ASAN_OPTIONS=detect_leaks=0")
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_gpu_compilers_take_the_kernels_without_spills(arch: str) -> None:
+@pytest.mark.parametrize(("config", "arch"), COMPILED)
+def test_gpu_compilers_take_the_kernels_without_spills(
+    config: LanguageConfig, arch: str, tmp_path: Path
+) -> None:
     if not nvcc.compiler():
         pytest.skip("neither nvcc nor NVRTC is installed")
-    found = nvcc.kernels(emitted("two blocks") / f"{PREFIX}_gpu.cu", [arch])
+    data = write(replace(random_model(config), vocabulary=None), "q8")
+    write_tree(tmp_path, cuda_language_files(data, PREFIX, ""))
+    found = nvcc.kernels(tmp_path / f"{PREFIX}_gpu.cu", [arch])
     assert len(found) == 7
     assert not [k for k in found if k.spills]
 

@@ -19,7 +19,8 @@ from crystalc.cli import run
 from crystalc.driver import Compiled, Options, check_vectors, compile_checkpoint, write
 from crystalc.error_bound import error_bound
 from crystalc.interpret import interpret
-from crystalc.ir import Graph
+from crystalc.ir import FixedType, Graph
+from crystalc.passes.quantize import quantize_inputs
 from crystalc_c.build import read_interface
 from crystalc_c.numbers import dtype
 from crystalc_cuda import nvcc
@@ -162,6 +163,8 @@ def test_python_runs_and_updates_active_neurons(
     graph, changed = compiled.shaped, rewritten(compiled.shaped)
     types = read_interface(tmp_path / "crystal.h", "crystal")[0]
     np.save(tmp_path / "x.npy", x.astype(dtype(types[0])))
+    z, other = other_numbers(graph, x.shape)
+    np.save(tmp_path / "other.npy", other)
     states = [n.data() for n in changed.nodes if n.is_state]
     np.savez(tmp_path / "state.npz", **{str(k): v for k, v in enumerate(states)})
     (tmp_path / "use.py").write_text(USE)
@@ -169,12 +172,29 @@ def test_python_runs_and_updates_active_neurons(
         [sys.executable, "use.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    for name, meant in (("before", graph), ("after", changed)):
-        wanted = interpret(meant, x)
-        bound = np.zeros(wanted.shape) if graph.is_fixed else error_bound(meant, x, 22)
+    for name, meant, given in (("before", graph, x), ("after", changed, x), ("others", graph, z)):
+        wanted = interpret(meant, given)
+        bound = np.zeros(wanted.shape) if graph.is_fixed else error_bound(meant, given, 22)
         verdict = judge(wanted, np.load(tmp_path / f"{name}.npy"), bound)
         assert verdict.ok, f"{name}: {verdict.reason}"
     assert not np.array_equal(np.load(tmp_path / "before.npy"), np.load(tmp_path / "after.npy"))
+
+
+def other_numbers(graph: Graph, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """Inputs of the graph, and the samples of the other type that mean them: bytes in 1/255, or
+    floats at the edges of rounding, beyond the range and at no number."""
+    rng = np.random.default_rng(7)
+    elem = graph.input.type.elem
+    if not isinstance(elem, FixedType):
+        bytes_ = rng.integers(0, 256, shape).astype(np.uint8)
+        return (bytes_ * np.float32(1 / 255)).astype(np.float64), bytes_
+    below = np.nextafter(np.float32(0.5), np.float32(0))
+    edges = np.array([below, 0.5, -0.5, -below, 1.5, elem.high + 0.5, 1e30, -1e30, -np.inf])
+    rows = np.resize(edges, shape[0])[:, None] * np.ones(shape)  # one edge to a sample
+    reals = (rows * 2.0**-elem.frac).astype(np.float32)
+    meant = quantize_inputs(graph, reals)
+    reals[0, 0], meant[0, 0] = np.nan, elem.low
+    return meant, reals
 
 
 USE = """
@@ -184,6 +204,8 @@ model = crystal.Model("./libcrystal.so", device="cpu")
 x = torch.from_numpy(np.load("x.npy"))
 op = crystal.custom_op(model)
 np.save("before.npy", torch.compile(op, backend="eager", fullgraph=True)(x).numpy())
+other = torch.from_numpy(np.load("other.npy"))
+np.save("others.npy", model(other).numpy())
 new = np.load("state.npz")
 for k, rows in enumerate(model.state.values()):
     rows[...] = new[str(k)]
@@ -198,12 +220,28 @@ def refused(kind, *args):
     raise SystemExit(f"{kind.__name__} was not raised")
 
 refused(TypeError, x.double())
+refused(TypeError, other, torch.empty((len(x), crystal.OUTPUTS), dtype=torch.int64))
 refused(TypeError, x.to("meta"))
 refused(ValueError, x[:, :-1])
 refused(ValueError, x.T.contiguous().T)
 refused(ValueError, x, torch.empty((len(x) + 1, crystal.OUTPUTS), dtype=crystal.OUT))
+refused(ValueError, torch.zeros(x.numel() + 1, dtype=x.dtype)[1:].view_as(x))
+refused(ValueError, x[0])
+try:
+    model(x[:1].expand(2**31, -1))
+except ValueError as error:
+    assert "n below 2^31" in str(error), error
 model.device = torch.device("cuda")
 refused(TypeError, x)
+try:
+    crystal.Model("./libcrystal.so")
+except RuntimeError as error:
+    said = str(error)
+assert torch.cuda.is_available() or said.endswith("has no CUDA device on this machine"), said
+try:
+    model._check(719)
+except RuntimeError as error:
+    assert str(error) == "CUDA error 719: unspecified launch failure", error
 """
 
 

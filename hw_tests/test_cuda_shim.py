@@ -25,6 +25,9 @@ TESTS = {
     "s8": 6,
     "u8s8": 7,
     "blocks together": 8,
+    "bf16": 9,
+    "shapes of sm_75": 10,
+    "errors": 11,
 }
 FAULTS = {
     20: "barrier divergence in block (0, 0, 0): thread 0 waits at .*while thread 77 has exited",

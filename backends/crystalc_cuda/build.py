@@ -102,16 +102,18 @@ def examine(build: Path, name: str, archs: Sequence[str]) -> Examined:
     found = nvcc.kernels(build / f"{name}.cu", archs)
     dynamic = _dynamic(build / f"{name}.h")
     report["kernels"] = [{**k.to_dict(), "shared_dynamic": dynamic} for k in found]
-    lines = [_line(k, used, dynamic) for k in found]
-    bad = [k for k in found if k.spills]
-    reason = f"registers spill on {', '.join(k.arch for k in bad)}" if bad else ""
+    lines = [_line([k for k in found if k.arch == arch], used, dynamic) for arch in archs]
+    bad = dict.fromkeys(k.arch for k in found if k.spills)
+    reason = f"registers spill on {', '.join(bad)}" if bad else ""
     return Examined((*lines, f"gpu     {ran}"), report, reason)
 
 
-def _line(k: nvcc.Kernel, used: str, dynamic: int) -> str:
-    spills = f"FAILED: {k.stack} bytes of stack and spills" if k.spills else "no spills"
-    shared = k.shared + dynamic
-    return f"gpu     {used} for {k.arch}: {k.registers} registers, {shared} bytes shared, {spills}"
+def _line(found: Sequence[nvcc.Kernel], used: str, dynamic: int) -> str:
+    """Of the kernels for one architecture, which differ in the type of their samples."""
+    bad = [k.stack for k in found if k.spills]
+    spills = f"FAILED: {max(bad)} bytes of stack and spills" if bad else "no spills"
+    most, shared = max(k.registers for k in found), max(k.shared for k in found) + dynamic
+    return f"gpu     {used} for {found[0].arch}: {most} registers, {shared} bytes shared, {spills}"
 
 
 def _dynamic(header: Path) -> int:

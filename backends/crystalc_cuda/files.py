@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from crystalc.ir import FixedType, Graph, Op
 from crystalc.render import block_comment, render, source
@@ -12,7 +13,7 @@ from crystalc_c.files import Frac
 from crystalc_cuda import lanes
 from crystalc_cuda.lanes import Lanes
 from crystalc_cuda.memory import Constant, Long, Member, Memory, Step
-from crystalc_cuda.numbers import storage
+from crystalc_cuda.numbers import real, storage
 from crystalc_cuda.softmax import without_softmax
 from crystalc_cuda.tiles import Tiles
 
@@ -20,6 +21,9 @@ Files = Mapping[PurePosixPath, str | bytes]
 
 SHARED = 64 * 1024
 """Bytes of shared memory that a block may use on every architecture from sm_75 on."""
+
+FLOAT_BITS = 16
+"""Bits that an input may have for samples of floats to make sense."""
 
 WARPS = 4
 """Warps of a block of the kernel of tiles."""
@@ -55,6 +59,16 @@ class Context:
     steps: Sequence[Step]
     torch_in: str
     torch_out: str
+    torch_other: str
+    other: str
+    """Name of the other type of samples: u8, f32 or nothing."""
+    other_type: str
+    input_types: Sequence[str]
+    scale_argument: str
+    scale_pass: str
+    input_unit: str
+    input_low: str
+    input_high: str
     rewrite: Member | None
     rewrite_value: int
     example_input: str
@@ -106,12 +120,39 @@ def _context(graph: Graph, name: str, header: str, kernel: str) -> Context:
         shared_bytes=_shared(memory) + warps * sum(m.size for m in longs),
         held=[memory.placed(line) for line in held],
         steps=[_placed(step, memory) for step in made.steps],
-        torch_in=storage(graph.input.type.elem).replace("float", "float32").removesuffix("_t"),
-        torch_out=storage(out.elem).replace("float", "float32").removesuffix("_t"),
+        torch_in=_torch(storage(graph.input.type.elem)),
+        torch_out=_torch(storage(out.elem)),
+        **_inputs(graph),
         rewrite=_rewritten(members),
         rewrite_value=7 if graph.is_fixed else 1,
         example_input=_example_input(graph, members),
     )
+
+
+def _torch(ctype: str) -> str:
+    return ctype.replace("float", "float32").removesuffix("_t")
+
+
+def _inputs(graph: Graph) -> dict[str, Any]:
+    """What the templates need for samples of two types: the graph's own, and bytes or floats."""
+    elem = graph.input.type.elem
+    fixed = isinstance(elem, FixedType)
+    other = "uint8_t"
+    if isinstance(elem, FixedType):
+        other = "float" if elem.width <= FLOAT_BITS else ""
+    ends = (2.0**elem.frac, elem.low, elem.high) if isinstance(elem, FixedType) else ()
+    unit, low, high = (real(float(v)) for v in ends) if ends else ("", "", "")
+    return {
+        "other": {"uint8_t": "u8", "float": "f32", "": ""}[other],
+        "other_type": other,
+        "torch_other": _torch(other),
+        "input_types": [storage(elem), *([other] if other else [])],
+        "scale_argument": "" if fixed else "float scale, ",
+        "scale_pass": "" if fixed else "scale, ",
+        "input_unit": unit,
+        "input_low": low,
+        "input_high": high,
+    }
 
 
 def _warps(longs: Sequence[Long]) -> int:
@@ -157,7 +198,9 @@ def _fracs(graph: Graph) -> list[Frac]:
 
 def _parts(graph: Graph, small: bool, held: bool) -> list[str]:
     """Hand-written sources of the kernel, in order."""
+    inputs = "inputs_fixed.h" if graph.is_fixed else "inputs_float.h"
+    first = ["pointwise.h", "inputs.h", inputs]
     if small:
-        return ["pointwise.h"]
+        return first
     kind = "tiles_fixed.h" if graph.is_fixed else "tiles_float.h"
-    return ["pointwise.h", "tiles.h", "mma.h", kind, *(["hold.h"] if held else [])]
+    return [*first, "tiles.h", "mma.h", kind, *(["hold.h"] if held else [])]

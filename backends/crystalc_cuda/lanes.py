@@ -12,7 +12,7 @@ import numpy as np
 
 from crystalc.ir import Graph, Node, Op
 from crystalc_cuda.memory import Long, Memory, Step
-from crystalc_cuda.numbers import number, storage, working
+from crystalc_cuda.numbers import number, sample, storage, working
 from crystalc_cuda.pointwise import (
     expression,
     fixed_term,
@@ -24,14 +24,8 @@ from crystalc_cuda.pointwise import (
 LIMIT = 512
 """Frozen weights up to which their places in the code are cheaper than tensor cores."""
 
-VECTORS = {
-    "float": "float4",
-    "int8_t": "char4",
-    "uint8_t": "uchar4",
-    "int16_t": "short4",
-    "uint16_t": "ushort4",
-}
-"""Four numbers that one load brings."""
+VECTORS = ("float", "int8_t", "uint8_t", "int16_t", "uint16_t")
+"""Types of which one load brings four."""
 
 TEXT_LIMIT = 4096
 """Elements and products that a kernel of this kind may have: the instruction cache is small."""
@@ -95,15 +89,12 @@ class Lanes:
 
     def _input(self, i: int, node: Node) -> list[str]:
         """Four elements at a time where rows are whole vectors of four."""
-        size, vector = self._size(i), VECTORS.get(storage(node.type.elem))
-        if size % 4 or vector is None:
-            return [self._let(i, k, f"({self._type(i)})x[{k}]") for k in range(size)]
-        lines = [
-            f"const {vector} n{i:04d}_v{k} = ((const {vector} *)x)[{k}];" for k in range(size // 4)
-        ]
-        for k in range(size):
-            lines.append(self._let(i, k, f"({self._type(i)})n{i:04d}_v{k // 4}.{'xyzw'[k % 4]}"))
-        return lines
+        size = self._size(i)
+        if size % 4 or storage(node.type.elem) not in VECTORS:
+            return [self._let(i, k, sample(node, f"x[{k}]")) for k in range(size)]
+        lines = [f"const auto n{i:04d}_v{k} = four(x, {k});" for k in range(size // 4)]
+        parts = [f"n{i:04d}_v{k // 4}.{'xyzw'[k % 4]}" for k in range(size)]
+        return lines + [self._let(i, k, sample(node, part)) for k, part in enumerate(parts)]
 
     def at(self, i: int, k: int) -> str:
         """Element ``k`` of value ``i``; a vector of one stands for every element."""

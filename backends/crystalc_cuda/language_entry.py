@@ -47,13 +47,19 @@ class Model:
     """The model inside ``library``, with its weights on the current device.
 
     ``prefix`` is the name it was compiled with, ``plan`` how the kernel of one sequence runs (None:
-    chosen). Raises OSError where the library does not load, GpuError where the device refuses.
+    chosen); ``device`` is "cpu" only for a library that was built with the CPU's shim. Raises
+    OSError where the library does not load, GpuError where the device refuses. Tensors of another
+    device or type, or with gaps, are a TypeError or ValueError; addresses are believed.
     """
 
     def __init__(
-        self, library: str | Path, prefix: str = "crystal", plan: Plan | None = None
+        self,
+        library: str | Path,
+        prefix: str = "crystal",
+        plan: Plan | None = None,
+        device: str = "cuda",
     ) -> None:
-        self._library, self._prefix = ctypes.CDLL(str(library)), prefix
+        self._library, self._prefix, self._device = ctypes.CDLL(str(library)), prefix, device
         self._function("gpu_error").restype = ctypes.c_char_p
         self._function("gpu_room").restype = ctypes.c_size_t
         self._function("gpu_plan_of").restype = Plan
@@ -94,7 +100,8 @@ class Model:
         ``logits`` [count, vocabulary] or None.
         """
         how = None if draw is None else ctypes.byref(draw)
-        arguments = (_at(room), _at(ids), given, count, how, _at(logits), ctypes.c_void_p(stream))
+        memory = self._at(room, ""), self._at(ids, "int32"), given, count
+        arguments = (*memory, how, self._at(logits, "float32"), ctypes.c_void_p(stream))
         self._call("generate", self._gpu, *arguments)
 
     def generate_batch(
@@ -108,8 +115,8 @@ class Model:
         stream: int = 0,
     ) -> None:
         """``count`` greedy tokens for each row of ids [sequences, stride] after given[b] of it."""
-        arguments = (sequences, _at(ids), stride, _at(given), count, ctypes.c_void_p(stream))
-        self._call("generate_batch", self._gpu, _at(room), *arguments)
+        rows = sequences, self._at(ids, "int32"), stride, self._at(given, "int32"), count
+        self._call("generate_batch", self._gpu, self._at(room, ""), *rows, ctypes.c_void_p(stream))
 
     def score(
         self,
@@ -127,14 +134,27 @@ class Model:
 
         ``count`` (at most the context) of each row; ``logits`` [sequences, stride, vocabulary].
         """
-        windows = (sequences, _at(ids), _at(targets), stride, count)
-        out = (_at(found), _at(logits), ctypes.c_void_p(stream))
-        self._call("score", self._gpu, _at(room), *windows, *out)
+        texts = self._at(ids, "int32"), self._at(targets, "int32")
+        out = self._at(found, "float32"), self._at(logits, "float32"), ctypes.c_void_p(stream)
+        windows = (sequences, *texts, stride, count)
+        self._call("score", self._gpu, self._at(room, ""), *windows, *out)
 
     def close(self) -> None:
         """Give the device's memory back; the model is not used after it."""
         self._function("gpu_close")(self._gpu)
         self._gpu = ctypes.c_void_p()
+
+    def _at(self, memory: Any, dtype: str) -> ctypes.c_void_p:
+        """The address of device memory; of a tensor of ``dtype`` ("": of any)."""
+        if memory is None or isinstance(memory, int):
+            return ctypes.c_void_p(memory)
+        if memory.device.type != self._device:
+            raise TypeError(f"a tensor is on {memory.device}, not on {self._device}")
+        if dtype and str(memory.dtype) != f"torch.{dtype}":
+            raise TypeError(f"a tensor is {memory.dtype}, not {dtype}")
+        if not memory.is_contiguous():
+            raise ValueError("a tensor is not contiguous")
+        return ctypes.c_void_p(memory.data_ptr())
 
     def _function(self, name: str) -> Any:
         return getattr(self._library, f"{self._prefix}_{name}")
@@ -143,10 +163,3 @@ class Model:
         code = self._function(f"gpu_{name}")(*arguments)
         if code:
             raise GpuError(code, self._function("gpu_error")(code).decode())
-
-
-def _at(memory: Any) -> ctypes.c_void_p:
-    """The address of device memory."""
-    if memory is None or isinstance(memory, int):
-        return ctypes.c_void_p(memory)
-    return ctypes.c_void_p(memory.data_ptr())

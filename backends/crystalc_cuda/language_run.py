@@ -26,7 +26,7 @@ class ShimModel:
     """The model of a library for the shim, where device memory is the host's: arrays in and out."""
 
     def __init__(self, library: str | Path, prefix: str, plan: Plan | None = None) -> None:
-        self.model = Model(Path(library).resolve(), prefix, plan)
+        self.model = Model(Path(library).resolve(), prefix, plan, "cpu")
 
     def score(self, ids: Array, targets: Array) -> tuple[Array, Array]:
         """Log probabilities [B, T] of targets [B, T], and logits [B, T, V]."""

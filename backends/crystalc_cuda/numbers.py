@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from crystalc.ir import Element, FloatType
+from crystalc.ir import Element, FixedType, FloatType, Node
 from crystalc_c.numbers import literal, register, storage
 
-__all__ = ["bare", "literal", "number", "real", "register", "storage", "working"]
+__all__ = ["bare", "literal", "number", "real", "register", "sample", "storage", "working"]
 
 
 def real(value: float) -> str:
@@ -25,6 +25,12 @@ def number(value: Any, ctype: str) -> str:
 def working(elem: Element) -> str:
     """The type of a value in a register: float, int32_t or int64_t."""
     return "float" if isinstance(elem, FloatType) else register(elem)
+
+
+def sample(node: Node, value: str) -> str:
+    """A number of a sample of INPUT ``node``, whatever type the caller's samples have."""
+    fixed = isinstance(node.type.elem, FixedType)
+    return f"({working(node.type.elem)})input({value})" if fixed else f"input({value}, scale)"
 
 
 def bare(text: str) -> str:

@@ -131,9 +131,11 @@ def gpu() -> str:
     return done.stdout.strip().split("\n")[0] if done.returncode == 0 else ""
 
 
-def build_program(build: Path, sources: Sequence[str], output: Path) -> None:
-    """A program for this machine's GPU. Raises ToolError."""
-    command = ["nvcc", *FLAGS, "-arch=native", "-I.", *sources, "-o", str(output)]
+def build_program(
+    build: Path, sources: Sequence[str], output: Path, arch: str = "native", *flags: str
+) -> None:
+    """A program, for this machine's GPU if nothing else is said. Raises ToolError."""
+    command = ["nvcc", *FLAGS, f"-arch={arch}", *flags, "-I.", *sources, "-o", str(output)]
     done = _call(command, build)
     if done.returncode:
         raise ToolError(f"nvcc failed with code {done.returncode}", details=done.stderr)

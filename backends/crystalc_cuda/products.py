@@ -121,19 +121,20 @@ class Products(Text):
         span, vector, load = (64, "uint4", "load_bytes") if fixed else (16, "float4", "load_floats")
         count = -(-size // span)
         depth = min(count, AHEAD)
+        more = "" if fixed else ", scale"
         place = f"{span // 4} * t"
         body = [f"const {vector} x0 = next[0][0], x1 = next[0][1];"]
         if count > 1:
             body += ["#pragma unroll", "for (int r = 0; r < 2; ++r) {"]
             body += [f"    next[{d}][r] = next[{d + 1}][r];" for d in range(depth - 1)]
             later = f"{span} * (q + {depth}) + {place}"
-            body += [f"    next[{depth - 1}][r] = {load}<{size}>(rows[r], {later});", "}"]
+            body += [f"    next[{depth - 1}][r] = {load}<{size}>(rows[r], {later}{more});", "}"]
         body += [self._input_squares(i) for i in squares]
         body.append(f"const {'BytePair' if fixed else 'Split'} a = input_fragment(x0, x1);")
         body += [self._input_product(i, base) for i in products]
         lines = [f"{vector} next[{depth}][2];", "#pragma unroll"]
         lines += [f"for (int d = 0; d < {2 * depth}; ++d)"]
-        first = f"{load}<{size}>(rows[d & 1], {span} * (d >> 1) + {place})"
+        first = f"{load}<{size}>(rows[d & 1], {span} * (d >> 1) + {place}{more})"
         lines += [f"    next[d >> 1][d & 1] = {first};"]
         lines += [f"#pragma unroll {count if self.hold else 2}"]
         lines += [f"for (int q = 0; q < {count}; ++q) {{", *(f"    {line}" for line in body), "}"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from crystalc.ir import Graph, Node, Op
 from crystalc_cuda.fragments import TILE
 from crystalc_cuda.memory import Long, Memory, Step
-from crystalc_cuda.numbers import storage, working
+from crystalc_cuda.numbers import sample, storage, working
 from crystalc_cuda.pointwise import fixed_term, sum_type, term
 from crystalc_cuda.schedule import WHOLE, Schedule
 
@@ -50,7 +50,7 @@ class Text:
         if node.op is Op.CONST:
             return self._constant(i, "0" if node.data().size == 1 else column)
         if node.op is Op.INPUT:
-            return f"({self._type(i)})rows[{row}][{'0' if one else column}]"
+            return sample(node, f"rows[{row}][{'0' if one else column}]")
         if one:
             return f"{self._name(i)}[{row}]"
         if i in self.local or not self._is_long(i):

@@ -1,24 +1,25 @@
-/* ---- tensor cores: d[16, 8] += a[16, K] b[K, 8] of one warp; lanes as in PTX's mma.sync ---- */
+/* ---- tensor cores: d[16, 8] += a[16, K] b[K, 8] of one warp; lanes as in PTX's mma.sync. All
+        lanes must be there, so these are volatile: no compiler moves one into a branch ---- */
 
 #ifndef CRYSTAL_CPU_SHIM
-#define CRYSTAL_MMA_4_2(name, sum, constraint, instruction)                                   \
-    __device__ __forceinline__ void name(sum *d, const unsigned *a, const unsigned *b) \
-    {                                                                                         \
-        asm("mma.sync.aligned." instruction                                                   \
-            " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                \
-            : "+" constraint(d[0]), "+" constraint(d[1]), "+" constraint(d[2]),               \
-              "+" constraint(d[3])                                                            \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));              \
+#define CRYSTAL_MMA_4_2(name, sum, constraint, instruction)                                    \
+    __device__ __forceinline__ void name(sum *d, const unsigned *a, const unsigned *b)         \
+    {                                                                                          \
+        asm volatile("mma.sync.aligned." instruction                                           \
+                     " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"        \
+                     : "+" constraint(d[0]), "+" constraint(d[1]), "+" constraint(d[2]),       \
+                       "+" constraint(d[3])                                                    \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));      \
     }
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 /* sm_75 multiplies 8 halves and 16 bytes of K at a time, bytes for 8 rows. */
 __device__ __forceinline__ void crystal_mma_f16_8(float *d, unsigned a0, unsigned a1,
                                                          unsigned b)
 {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32"
-        " {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a0), "r"(a1), "r"(b));
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32"
+                 " {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a0), "r"(a1), "r"(b));
 }
 
 __device__ __forceinline__ void crystal_mma_f16(float *d, const unsigned *a,
@@ -28,14 +29,14 @@ __device__ __forceinline__ void crystal_mma_f16(float *d, const unsigned *a,
     crystal_mma_f16_8(d, a[2], a[3], b[1]);
 }
 
-#define CRYSTAL_MMA_BYTES(name, types)                                                        \
-    __device__ __forceinline__ void name(int *d, const unsigned *a, const unsigned *b) \
-    {                                                                                         \
-        for (int i = 0; i < 4; ++i)                                                           \
-            asm("mma.sync.aligned.m8n8k16.row.col.s32." types                                 \
-                ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};"                                        \
-                : "+r"(d[2 * (i & 1)]), "+r"(d[2 * (i & 1) + 1])                              \
-                : "r"(a[i]), "r"(b[i >> 1]));                                                 \
+#define CRYSTAL_MMA_BYTES(name, types)                                                         \
+    __device__ __forceinline__ void name(int *d, const unsigned *a, const unsigned *b)         \
+    {                                                                                          \
+        for (int i = 0; i < 4; ++i)                                                            \
+            asm volatile("mma.sync.aligned.m8n8k16.row.col.s32." types                         \
+                ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};"                                         \
+                : "+r"(d[2 * (i & 1)]), "+r"(d[2 * (i & 1) + 1])                               \
+                : "r"(a[i]), "r"(b[i >> 1]));                                                  \
     }
 CRYSTAL_MMA_BYTES(crystal_mma_s8, "s8.s8")
 CRYSTAL_MMA_BYTES(crystal_mma_u8s8, "u8.s8")

@@ -13,22 +13,30 @@ typedef unsigned long long uint64_t;
 #else
 #include <stddef.h>
 #include <stdint.h>
-#define CRYSTAL_LAUNCH(kernel, blocks, threads, shared, stream, ...) \
-    kernel<<<blocks, threads, shared, stream>>>(__VA_ARGS__)
-#define CRYSTAL_LAUNCH_TOGETHER(kernel, blocks, threads, shared, stream, ...) \
-    crystal_launch_together(kernel, blocks, threads, shared, stream, __VA_ARGS__)
+#define CRYSTAL_LAUNCH(...) crystal_launch(false, __VA_ARGS__)
+#define CRYSTAL_LAUNCH_TOGETHER(...) crystal_launch(true, __VA_ARGS__)
+
+/* What a call returned; an error does not stay behind for whoever asks CUDA next. */
+static inline cudaError_t crystal_told(cudaError_t error)
+{
+    if (error != cudaSuccess)
+        cudaGetLastError();
+    return error;
+}
 
 template <class T> struct crystal_same { typedef T type; };
 
-/* A launch in which all blocks are resident, so that they may wait for each other. */
+/* Gives the launch's own error, not that of a call before it. `together`: all are resident. */
 template <class... P>
-static cudaError_t crystal_launch_together(void (*kernel)(P...), dim3 blocks, dim3 threads,
-                                           size_t shared, cudaStream_t stream,
-                                           typename crystal_same<P>::type... arguments)
+static cudaError_t crystal_launch(bool together, void (*kernel)(P...), dim3 blocks, dim3 threads,
+                                  size_t shared, cudaStream_t stream,
+                                  typename crystal_same<P>::type... arguments)
 {
-    void *pointers[] = {(void *)&arguments...};
-    return cudaLaunchCooperativeKernel((const void *)kernel, blocks, threads, pointers, shared,
-                                       stream);
+    void *at[] = {(void *)&arguments...};
+    const void *const code = (const void *)kernel;
+    return crystal_told(
+        together ? cudaLaunchCooperativeKernel(code, blocks, threads, at, shared, stream)
+                 : cudaLaunchKernel(code, blocks, threads, at, shared, stream));
 }
 #endif
 #define CRYSTAL_DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]

@@ -48,24 +48,29 @@ __device__ __forceinline__ void fragments_of(Bytes (&a)[S], const int32_t (&x)[T
     }
 }
 
-/* Four bytes of a row from k on: zero beyond its end. */
-template <int N, class B> __device__ __forceinline__ unsigned load_word(const B *row, int k)
+/* Four numbers of a row from k on as bytes: zero beyond its end. */
+template <int N, class In> __device__ __forceinline__ unsigned load_word(const In *row, int k)
 {
     unsigned word = 0;
-    if constexpr (N % 4 == 0) {
+    if constexpr (N % 4 == 0 && sizeof(In) == 1) {
         word = k < N ? *(const unsigned *)(row + k) : 0u;
+    } else if constexpr (N % 4 == 0) {
+        if (k < N) {
+            const auto x = four(row, k / 4);
+            word = pack4(input(x.x), input(x.y), input(x.z), input(x.w));
+        }
     } else {
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-            word |= k + e < N ? (unsigned)(uint8_t)row[k + e] << 8 * e : 0u;
+            word |= k + e < N ? (unsigned)(uint8_t)input(row[k + e]) << 8 * e : 0u;
     }
     return word;
 }
 
 /* Sixteen bytes, where possible at once. */
-template <int N, class B> __device__ __forceinline__ uint4 load_bytes(const B *row, int k)
+template <int N, class In> __device__ __forceinline__ uint4 load_bytes(const In *row, int k)
 {
-    if constexpr (N % 16 == 0)
+    if constexpr (N % 16 == 0 && sizeof(In) == 1)
         return k < N ? *(const uint4 *)(row + k) : make_uint4(0u, 0u, 0u, 0u);
     else
         return make_uint4(load_word<N>(row, k), load_word<N>(row, k + 4),

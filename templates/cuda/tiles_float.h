@@ -50,13 +50,22 @@ __device__ __forceinline__ void fragments_of(Split (&a)[S], const float (&x)[T][
 }
 
 /* Four columns of a row from k on: zero beyond its end. */
-template <int N> __device__ __forceinline__ float4 load_floats(const float *row, int k)
+template <int N, class In>
+__device__ __forceinline__ float4 load_floats(const In *row, int k, float scale)
 {
-    if constexpr (N % 4 == 0)
-        return k < N ? *(const float4 *)(row + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    else
-        return make_float4(k < N ? row[k] : 0.0f, k + 1 < N ? row[k + 1] : 0.0f,
-                           k + 2 < N ? row[k + 2] : 0.0f, k + 3 < N ? row[k + 3] : 0.0f);
+    float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if constexpr (N % 4 == 0) {
+        if (k < N) {
+            const auto x = four(row, k / 4);
+            v[0] = input(x.x, scale), v[1] = input(x.y, scale);
+            v[2] = input(x.z, scale), v[3] = input(x.w, scale);
+        }
+    } else {
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+            v[e] = k + e < N ? input(row[k + e], scale) : 0.0f;
+    }
+    return make_float4(v[0], v[1], v[2], v[3]);
 }
 
 __device__ __forceinline__ float squares(const float4 &v)

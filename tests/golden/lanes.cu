@@ -8,18 +8,19 @@
 #define THREADS 128
 
 /* One thread, one sample. */
+template <class In>
 static __global__ void __launch_bounds__(THREADS)
-    crystal_kernel(const crystal_in *__restrict__ in, crystal_out *__restrict__ out, int n, const crystal_state *state)
+    crystal_kernel(const In *__restrict__ in, float scale, crystal_out *__restrict__ out, int n, const crystal_state *state)
 {
     const int sample = (int)(blockIdx.x * THREADS + threadIdx.x);
     if (sample >= n)
         return;
-    const crystal_in *const x = in + (size_t)3 * sample;
+    const In *const x = in + (size_t)3 * sample;
     crystal_out *const y = out + (size_t)2 * sample;
     /* n0000 input */
-    const float n0000_0 = (float)x[0];
-    const float n0000_1 = (float)x[1];
-    const float n0000_2 = (float)x[2];
+    const float n0000_0 = input(x[0], scale);
+    const float n0000_1 = input(x[1], scale);
+    const float n0000_2 = input(x[2], scale);
     /* n0002 sumsq */
     float n0002_0 = 0.0f;
     n0002_0 += square(n0000_0);
@@ -88,4 +89,8 @@ static __global__ void __launch_bounds__(THREADS)
     y[0] = (float)n0023_0;
     y[1] = (float)n0023_1;
 }
+#ifdef __CUDACC_RTC__
+template __global__ void crystal_kernel<float>(const float *, float scale, crystal_out *, int, const crystal_state *state);
+template __global__ void crystal_kernel<uint8_t>(const uint8_t *, float scale, crystal_out *, int, const crystal_state *state);
+#endif
 

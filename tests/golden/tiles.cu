@@ -57,8 +57,9 @@ static __device__ const Far far = {
 #define THREADS (32 * WARPS)
 
 /* One warp, sixteen samples at a time. */
+template <class In>
 static __global__ void __launch_bounds__(THREADS, 1)
-    crystal_kernel(const crystal_in *__restrict__ in, crystal_out *__restrict__ out, int n, const crystal_state *state)
+    crystal_kernel(const In *__restrict__ in, crystal_out *__restrict__ out, int n, const crystal_state *state)
 {
     const int lane = (int)threadIdx.x & 31, warp = (int)threadIdx.x >> 5;
     const int g = lane >> 2, t = lane & 3;
@@ -72,9 +73,10 @@ static __global__ void __launch_bounds__(THREADS, 1)
     hold(n0003_b, far.n0003_b, lane);
     uint32_t n0011_b[1][1][2];
     hold(n0011_b, far.n0011_b, lane);
-    for (int tile = (int)blockIdx.x * WARPS + warp; 16 * tile < n; tile += (int)gridDim.x * WARPS) {
+    const int tiles = (n - 1) / 16 + 1; /* so that no number of samples overflows */
+    for (int tile = (int)blockIdx.x * WARPS + warp; tile < tiles; tile += (int)gridDim.x * WARPS) {
         const int row = 16 * tile + g; /* and row + 8; beyond the last sample, the last again */
-        const crystal_in *const rows[2] = {in + (size_t)3 * min(row, n - 1),
+        const In *const rows[2] = {in + (size_t)3 * min(row, n - 1),
                                               in + (size_t)3 * min(row + 8, n - 1)};
         /* one reading of the samples: n0003, n0002 */
         int32_t n0003[1][4] = {};
@@ -106,8 +108,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
                     const int k = 8 * i + 2 * t + e;
                     if (k >= 3)
                         continue;
-                    const int32_t x0 = (int32_t)rows[0][k];
-                    const int32_t x1 = (int32_t)rows[1][k];
+                    const int32_t x0 = (int32_t)input(rows[0][k]);
+                    const int32_t x1 = (int32_t)input(rows[1][k]);
                     #pragma unroll
                     for (int o = 0; o < 8; ++o) {
                         const int target = limited<2>(8 * (j) + o);
@@ -193,4 +195,8 @@ static __global__ void __launch_bounds__(THREADS, 1)
         }
     }
 }
+#ifdef __CUDACC_RTC__
+template __global__ void crystal_kernel<int8_t>(const int8_t *, crystal_out *, int, const crystal_state *state);
+template __global__ void crystal_kernel<float>(const float *, crystal_out *, int, const crystal_state *state);
+#endif
 

@@ -75,6 +75,7 @@ __device__ __forceinline__ void products(
         if (unit + BATCH_WARPS < end)
             next = loaded<AHEAD>(data, m, (unit + BATCH_WARPS) / parts);
         int sums[N / 8][2][4] = {};
+        __syncwarp(); /* each() may have parted the lanes */
 #pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
         for (int k = unit % parts; k < columns; k += parts) {
             const uint4 weights = AHEAD ? now.weights[AHEAD ? k : 0] : __ldg(a + k * 32);
@@ -171,18 +172,24 @@ __device__ __forceinline__ void attend(
     const int lane = threadIdx.x & 31;
     const float scale = divide(1.0f, __fsqrt_rn((float)HEAD_SIZE));
     for (int j = lane; j < n; j += 32) {
-        float sum = 0.0f;
-        for (int d = 0; d < HEAD_SIZE; d++)
-            sum = add(sum, mul(keys[d * KEY_STRIDE + j], query[d]));
-        scores[j] = mul(sum, scale);
+        float even = 0.0f, odd = 0.0f; /* columns */
+        for (int d = 0; d < HEAD_SIZE; d += 2) {
+            even = add(even, mul(keys[d * KEY_STRIDE + j], query[d]));
+            if (d + 1 < HEAD_SIZE)
+                odd = add(odd, mul(keys[(d + 1) * KEY_STRIDE + j], query[d + 1]));
+        }
+        scores[j] = mul(add(even, odd), scale);
     }
     __syncwarp();
     softmax(scores, n);
     for (int d = lane; d < HEAD_SIZE; d += 32) {
-        float sum = 0.0f;
-        for (int j = 0; j < n; j++)
-            sum = add(sum, mul(values[j * DIM + d], scores[j]));
-        put(d, sum);
+        float even = 0.0f, odd = 0.0f; /* places */
+        for (int j = 0; j < n; j += 2) {
+            even = add(even, mul(values[j * DIM + d], scores[j]));
+            if (j + 1 < n)
+                odd = add(odd, mul(values[(j + 1) * DIM + d], scores[j + 1]));
+        }
+        put(d, add(even, odd));
     }
     __syncwarp();
 }

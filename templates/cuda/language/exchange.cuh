@@ -3,7 +3,7 @@
    CLUSTER: the grid is one cluster; a result is stored into the shared memory of every block, and
    the cluster's barrier follows. Else results go through device memory and a barrier of our own. */
 
-enum { MOST_BLOCKS = 256, MOST_CLUSTER = 16 };
+enum { MOST_BLOCKS = 256, MOST_CLUSTER = 16, PORTABLE_CLUSTER = 8 };
 
 /* What every block gets from the others. A vector is written again only after another barrier than
    the one that it was read behind, so no block can be late to read it. */
@@ -44,7 +44,8 @@ template <bool CLUSTER> __device__ __forceinline__ void meet(Others &o)
     if (threadIdx.x == 0) {
         __threadfence();
         atomicAdd(&o.room->arrived, 1u);
-        while (*(volatile unsigned *)&o.room->arrived < o.meetings * o.blocks) {
+        /* a count that wraps in a long text: before or behind is a signed difference */
+        while ((int)(*(volatile unsigned *)&o.room->arrived - o.meetings * o.blocks) < 0) {
 #ifdef CRYSTAL_CPU_SHIM
             __nanosleep(0);
 #endif

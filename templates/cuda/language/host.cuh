@@ -4,14 +4,14 @@ struct GPU(model) {
     Weights weights;
     Matrix matrices[MATRICES]; /* the host's copy */
     GPU(plan) plan;
-    int processors, shared, major;
+    int device, processors, shared, major;
 };
 
 namespace {
 
 int32_t code_of(cudaError_t error)
 {
-    return error == cudaSuccess ? GPU_CODE(OK) : GPU_CODE(CUDA) + (int32_t)error;
+    return crystal_told(error) == cudaSuccess ? GPU_CODE(OK) : GPU_CODE(CUDA) + (int32_t)error;
 }
 
 /* ---- one sequence: how many blocks, and who keeps what ---- */
@@ -45,6 +45,9 @@ cudaError_t launch_one(const GPU(plan) & p, cudaStream_t stream, const OneTask &
     return CRYSTAL_LAUNCH_TOGETHER(kernel, p.blocks, ONE_THREADS, p.shared, stream, task);
 }
 
+/* A plan that does not work is no error: nothing of it stays behind. */
+bool failed(cudaError_t error) { return crystal_told(error) != cudaSuccess; }
+
 /* Whether the device can hold this plan. */
 bool works(const GPU(model) & g, GPU(plan) & p)
 {
@@ -53,21 +56,23 @@ bool works(const GPU(model) & g, GPU(plan) & p)
     p.shared = one_bytes(g, p);
     if (p.shared > (size_t)g.shared || (!p.cluster && p.blocks > g.processors))
         return false;
-    if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, g.shared))
+    if (failed(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, g.shared)))
         return false;
 #ifndef CRYSTAL_CPU_SHIM
     if (p.cluster) {
         cudaFuncAttributes made; /* code for older devices has no clusters, wherever it runs */
-        if (cudaFuncGetAttributes(&made, kernel) != cudaSuccess || made.ptxVersion < 90)
+        if (failed(cudaFuncGetAttributes(&made, kernel)) || made.ptxVersion < 90)
             return false;
         cudaLaunchAttribute cluster;
         const cudaLaunchConfig_t how = cluster_of(p, nullptr, &cluster);
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-        return cudaOccupancyMaxActiveClusters(&found, kernel, &how) == cudaSuccess && found > 0;
+        const auto large = cudaFuncAttributeNonPortableClusterSizeAllowed;
+        if (p.blocks > PORTABLE_CLUSTER && failed(cudaFuncSetAttribute(kernel, large, 1)))
+            return false;
+        return !failed(cudaOccupancyMaxActiveClusters(&found, kernel, &how)) && found > 0;
     }
 #endif
-    return cudaOccupancyMaxActiveBlocksPerMultiprocessor(&found, kernel, ONE_THREADS, p.shared) ==
-               cudaSuccess &&
+    return !failed(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&found, kernel, ONE_THREADS,
+                                                                 p.shared)) &&
            found > 0;
 }
 
@@ -107,8 +112,8 @@ template <int N, bool SCORE> cudaError_t launch_many(const Batch &b, cudaStream_
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)sizeof(Shared<N>));
     if (error != cudaSuccess)
         return error;
-    CRYSTAL_LAUNCH(kernel, units(b.sequences, N), BATCH_THREADS, sizeof(Shared<N>), stream, b);
-    return cudaGetLastError();
+    const int blocks = (b.sequences - 1) / N + 1;
+    return CRYSTAL_LAUNCH(kernel, blocks, BATCH_THREADS, sizeof(Shared<N>), stream, b);
 }
 
 /* As few sequences to a block as keep all processors busy. */
@@ -121,6 +126,16 @@ int32_t run_many(const GPU(model) & g, const Batch &b, cudaStream_t stream)
     if (sizeof(Shared<8>) <= shared)
         return code_of(launch_many<8, SCORE>(b, stream));
     return GPU_CODE(SMALL);
+}
+
+/* Weights are on one device, and so must be the launch. */
+int32_t elsewhere(const GPU(model) & g)
+{
+    int device;
+    const cudaError_t error = cudaGetDevice(&device);
+    return error != cudaSuccess ? code_of(error)
+           : device == g.device ? GPU_CODE(OK)
+                                : GPU_CODE(DEVICE);
 }
 
 /* ---- opening ---- */
@@ -172,11 +187,10 @@ int32_t upload(const Image &image, GPU(model) & g)
 
 cudaError_t look_at_device(GPU(model) & g)
 {
-    int device;
-    cudaError_t error = cudaGetDevice(&device);
+    cudaError_t error = cudaGetDevice(&g.device);
     const auto ask = [&](int *value, cudaDeviceAttr what) {
         if (error == cudaSuccess)
-            error = cudaDeviceGetAttribute(value, what, device);
+            error = cudaDeviceGetAttribute(value, what, g.device);
     };
     ask(&g.processors, cudaDevAttrMultiProcessorCount);
     ask(&g.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin);
@@ -250,6 +264,8 @@ int32_t GPU(generate)(const GPU(model) * model, void *room, int32_t *ids, int32_
 {
     if (!model || !room || !ids || given < 1 || count < 0 || given > INT32_MAX - count)
         return GPU_CODE(ARGUMENT);
+    if (const int32_t code = elsewhere(*model))
+        return code;
     const cudaStream_t queue = (cudaStream_t)stream;
     char *at = (char *)room;
     OneTask task;
@@ -274,6 +290,8 @@ int32_t GPU(generate_batch)(const GPU(model) * model, void *room, int32_t sequen
         return GPU_CODE(ARGUMENT);
     if (!sequences || !count)
         return GPU_CODE(OK);
+    if (const int32_t code = elsewhere(*model))
+        return code;
     const Batch b{model->weights, ids, given, nullptr, nullptr, nullptr, (float *)room,
                   sequences, stride, count};
     return run_many<false>(*model, b, (cudaStream_t)stream);
@@ -288,6 +306,8 @@ int32_t GPU(score)(const GPU(model) * model, void *room, int32_t sequences, cons
         return GPU_CODE(ARGUMENT);
     if (!sequences || !count)
         return GPU_CODE(OK);
+    if (const int32_t code = elsewhere(*model))
+        return code;
     const Batch b{model->weights, (int32_t *)ids, nullptr, targets, log_probabilities, logits,
                   (float *)room, sequences, stride, count};
     return run_many<true>(*model, b, (cudaStream_t)stream);
@@ -300,6 +320,7 @@ const char *GPU(error)(int32_t code)
     case GPU_CODE(MODEL): return "the model's sizes or weights are not those compiled in";
     case GPU_CODE(ARGUMENT): return "a pointer is null or a count is out of range";
     case GPU_CODE(SMALL): return "a block of this device has too little shared memory";
+    case GPU_CODE(DEVICE): return "the current device is not the one that the model was opened on";
     case GPU_CODE(MEMORY): return "the host has no memory left";
     }
     return code > GPU_CODE(CUDA) ? cudaGetErrorString((cudaError_t)(code - GPU_CODE(CUDA)))

@@ -109,6 +109,7 @@ __device__ __forceinline__ void softmax(float *x, int n)
     for (int i = lane; i < n; i += 32)
         top = larger(x[i], top);
     top = warp_largest(top);
+    __syncwarp(); /* all have read x[0]: a shuffle orders no memory */
     for (int i = lane; i < n; i += 32)
         x[i] = exponential(sub(x[i], top));
     __syncwarp();

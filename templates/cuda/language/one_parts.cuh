@@ -121,6 +121,7 @@ __device__ CRYSTAL_OUT_OF_LINE int2 row_sums(const uint8_t *base, int matrix, in
     for (int unit = warp; unit < n << shift; unit += ONE_WARPS) {
         const uint8_t *tile = tile_of<RESIDENT>(s, base, matrix, from + (unit >> shift));
         int sums[4] = {};
+        __syncwarp();
         if (whole)
             take_whole_tile<RESIDENT>(tile, digits, sums);
         else

@@ -50,9 +50,10 @@ __device__ __forceinline__ void multiply(int (&sums)[4], uint4 tile, unsigned lo
 {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
     const auto quarter = [](int &x, int &y, unsigned a, unsigned b) {
-        asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
-            : "+r"(x), "+r"(y)
-            : "r"(a), "r"(b));
+        asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32"
+                     " {%0, %1}, {%2}, {%3}, {%0, %1};"
+                     : "+r"(x), "+r"(y)
+                     : "r"(a), "r"(b));
     };
     quarter(sums[0], sums[1], tile.x, low), quarter(sums[0], sums[1], tile.z, high);
     quarter(sums[2], sums[3], tile.y, low), quarter(sums[2], sums[3], tile.w, high);

@@ -141,16 +141,22 @@ static cudaError_t launch(const char *name, bool together, dim3 blocks, dim3 thr
 } // namespace crystal_shim
 
 #define CRYSTAL_LAUNCH(kernel, blocks, threads, shared, stream, ...)                        \
-    ((void)::crystal_shim::launch(#kernel, false, blocks, threads, shared, stream,          \
-                                  [&] { kernel(__VA_ARGS__); }))
+    crystal_told(::crystal_shim::launch(#kernel, false, blocks, threads, shared, stream,    \
+                                        [&] { kernel(__VA_ARGS__); }))
 #define CRYSTAL_LAUNCH_TOGETHER(kernel, blocks, threads, shared, stream, ...)               \
-    (::crystal_shim::launch(#kernel, true, blocks, threads, shared, stream,                 \
-                            [&] { kernel(__VA_ARGS__); }))
+    crystal_told(::crystal_shim::launch(#kernel, true, blocks, threads, shared, stream,     \
+                                        [&] { kernel(__VA_ARGS__); }))
 
 static inline cudaError_t cudaGetLastError()
 {
     const cudaError_t error = crystal_shim::last_error;
     crystal_shim::last_error = cudaSuccess;
+    return error;
+}
+static inline cudaError_t crystal_told(cudaError_t error)
+{
+    if (error != cudaSuccess)
+        cudaGetLastError();
     return error;
 }
 static inline cudaError_t cudaPeekAtLastError() { return crystal_shim::last_error; }

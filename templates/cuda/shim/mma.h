@@ -67,14 +67,29 @@ struct U8 {
     static int at(unsigned word, int e) { return (int)(word >> 8 * e & 255u); }
 };
 
-/* Sums in float are rounded once; a tensor core truncates, within the same last bits. */
+/* Sums in float as the coarsest tensor core forms them: four products and the sum before are cut
+   off below the last bit of the largest of them, and so is their sum. Newer ones keep more. */
 struct FloatSum {
     typedef float type;
+    static double cut(double x, double unit) { return trunc(x / unit) * unit; }
+    static double four(double start, const double *products)
+    {
+        double most = fabs(start), sum;
+        for (int i = 0; i < 4; ++i)
+            most = fmax(most, fabs(products[i]));
+        if (!(most > 0x1p-120) || isinf(most))
+            return start + products[0] + products[1] + products[2] + products[3];
+        const double unit = ldexp(1.0, ilogb(most) - 23);
+        sum = cut(start, unit);
+        for (int i = 0; i < 4; ++i)
+            sum += cut(products[i], unit);
+        return sum == 0 || isnan(sum) ? sum : cut(sum, ldexp(1.0, ilogb(sum) - 23));
+    }
     static float add(float start, const double *products, int count)
     {
         double sum = start;
-        for (int i = 0; i < count; ++i)
-            sum += products[i];
+        for (int i = 0; i < count; i += 4)
+            sum = four(sum, products + i);
         return (float)sum;
     }
 };
