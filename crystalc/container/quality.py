@@ -143,11 +143,12 @@ def _log_softmax(logits: Array) -> Array:
     return found
 
 
-def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
+def require_quality(quality: Quality, budget: Budget, mode: Mode, hint: str = "") -> None:
     """Raise CompileError where a conversion costs more than the budget."""
     excess = budget.excess(quality)
     if excess:
-        raise refuse(f"weights {mode} cost too much: {'; '.join(excess)}", hint=_finer(mode))
+        text = f"weights {mode} cost too much: {'; '.join(excess)}"
+        raise refuse(text, hint=hint or _finer(mode))
 
 
 def _finer(mode: Mode) -> str:
