@@ -14,6 +14,7 @@ from crystalc import __version__
 from crystalc.backend import Examined, LanguageBackend, LanguageExaminer
 from crystalc.container import Mode, read
 from crystalc.container.convert import Converted, Text, convert
+from crystalc.container.limits import Limits
 from crystalc.container.oracle import Oracle
 from crystalc.container.quality import BUDGETS, require_quality
 from crystalc.diagnostics import refuse
@@ -29,6 +30,8 @@ INTEGER_MODES = frozenset({"q8", "q8q4"})
 MOST_KL = 1e-4
 LEAST_TOP1 = 0.99
 """What rounding activations may cost against the oracle of the same weights."""
+
+PLAIN_HINT = "target 'c' gives weights more bits where needed; --min-top1, --max-kl accept this"
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ def emit(
     model: LanguageModel, mode: Mode, text: Text, backend: LanguageBackend, out: Path, said: str
 ) -> Converted:
     """Convert, hold the cost to its budget, and write the artefact below ``out``."""
+    budget = backend.budget(mode) if isinstance(backend, Limits) else BUDGETS[mode]
     plain = not backend.capabilities.more_bits
-    made = convert(model, mode, text, plain=plain)
-    hint = "target 'c' gives more bits to the weights that need them" if plain else ""
-    require_quality(made.quality, BUDGETS[mode], mode, hint)
+    made = convert(model, mode, text, budget=budget, plain=plain)
+    require_quality(made.quality, budget, mode, PLAIN_HINT if plain else "")
     head = f"made by crystalc {__version__}; do not edit\nmodel sha256 {model.source}\n{said}"
     write_tree(out, backend.emit_language(made.content, head))
     return made

@@ -52,6 +52,16 @@ def model() -> LanguageModel:
     return random_model(tiny_config(dim=32, heads=4))
 
 
+def test_a_target_of_eight_bits_alone_says_who_has_more(cli: Cli, tmp_path: Path) -> None:
+    """CUDA's budget is q8's, and replaced in the same way as that of a file."""
+    words = ("lm.safetensors", "--target", "cuda", "--no-check", "-o", "cu")
+    code, _, err = cli(*words, "--max-kl", "1e-12")
+    assert code == 2 and "weights q8 cost too much: KL is " in err
+    assert "target 'c' gives weights more bits" in err and not (tmp_path / "cu").exists()
+    code, out, _ = cli(*words, *LOOSE)
+    assert code == 0 and "within its budget" in out
+
+
 def test_a_model_becomes_one_file(cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli("lm.safetensors", "--target", "crystal", "-o", "lm.crystal", *LOOSE)
     assert (code, err) == (0, "")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from crystalc.backend import Capabilities, Exact, Examined, Files, Within
+from crystalc.container.limits import Limits
 from crystalc.diagnostics import refuse
 from crystalc.ir import Graph
 from crystalc_c import floats, integers
@@ -24,11 +25,11 @@ KERNELS = ("auto", "lanes", "tiles")
 
 
 @dataclass(frozen=True)
-class CudaBackend:
+class CudaBackend(Limits):
     """Options: ``prefix`` begins the name of every symbol and file; ``kernel`` is ``lanes`` (a
     thread per sample, weights as immediates), ``tiles`` (a warp per 16 samples, tensor cores) or
-    ``auto``, by size; ``archs`` are the architectures that nvcc compiles for. Raises CompileError
-    for a value it does not know.
+    ``auto``, by size; ``archs`` are the architectures that nvcc compiles for; those of Limits are
+    for language models. Raises CompileError for a value it does not know.
     """
 
     name: ClassVar[str] = "cuda"
@@ -55,6 +56,7 @@ class CudaBackend:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_name(self.prefix)
         if self.kernel not in KERNELS:
             hint = f"one of: {', '.join(KERNELS)}"

@@ -53,7 +53,7 @@ def compile_crystal(
     )
     made = backend.convert(model, mode, sample)
     out = output or Path("build") / TARGET / f"{path.stem}.crystal"
-    click.echo(f"text    {sample.note}\nquality {made.quality}: within the budget of {mode}")
+    click.echo(f"text    {sample.note}\nquality {made.quality}: within its budget")
     write_atomic(out, made.content)
     click.echo(f"wrote   {out}: version 3, {mode}, {len(made.content):,} bytes")
 

@@ -50,7 +50,7 @@ def compile_language(
     out = output or Path("build") / target
     said = driver.command(target, mode, options)
     made = driver.emit(smaller, mode, text, backend, out, said)
-    click.echo(f"text    {text.note}\nquality {made.quality}: within the budget of {mode}")
+    click.echo(f"text    {text.note}\nquality {made.quality}: within its budget")
     click.echo(f"wrote   {out}: {mode}, {len(made.content):,} bytes of weights and tokens")
     agreement = found = None
     if not given["no_check"]:

@@ -65,7 +65,7 @@ class Budget:
             limit = f"{self.perplexity_change:.2%}"
             out.append(f"perplexity changes by {q.perplexity_change:+.4%}, more than {limit}")
         if not q.kl <= self.kl:
-            out.append(f"KL is {q.kl:.1e}, more than {self.kl:.1e}")
+            out.append(f"KL is {q.kl:.2e}, more than {self.kl:.1e}")
         chance = 2 * math.sqrt(self.top1 * (1 - self.top1) / q.positions)
         if not q.top1 >= self.top1 - chance:
             out.append(f"top-1 agreement is {q.top1:.2%}, less than {self.top1:.2%}")
