@@ -116,12 +116,13 @@ class Program:
 
     @cached_property
     def address_bits(self) -> int:
-        """Wires of an address of the store; wide enough that the last steps meet no end again, nor
-        the lanes that are idle in the last group the address of an input.
+        """Wires of an address of the store; wide enough that the last steps meet no end again, and
+        that no address of an input follows those of the results, of idle lanes too, that are made
+        until the last one is taken.
         """
         longest = max(g.steps for g in self.groups) + self.end + 1 - self.groups[-1].last
-        idle = min(-self.works[-1].made.size % self.lanes, self.latency)
-        return index_bits(max(self.total + idle, longest, 4))
+        idle = min(-self.works[-1].made.size % self.lanes, self.latency - 1)
+        return index_bits(max(self.total + idle + 1, longest, 4))
 
     @cached_property
     def group_bits(self) -> int:
