@@ -27,6 +27,18 @@ SHAPES = [
 ]
 
 
+def equal_everywhere(files: list[bytes], ids: np.ndarray, bound: float) -> None:
+    """Logits of every layer and layout have the same bits, and are PyTorch's to ``bound``."""
+    wanted = torch_logits(read(files[0])[0], ids[None])[0]
+    found = []
+    for data in files:
+        with running(data) as m:
+            found += [m.logits(ids) for _ in m.layers()]
+    error = np.abs(found[0] - wanted).max() / np.sqrt(np.square(wanted).mean())
+    assert error < bound
+    assert all(np.array_equal(f.view(np.uint32), found[0].view(np.uint32)) for f in found)
+
+
 @pytest.mark.parametrize("kind", ["causal_lm", "flat_lm"])
 @pytest.mark.parametrize("kernel", [*KERNELS, *L1], ids=str)
 @pytest.mark.parametrize("mode", MODES)
@@ -36,14 +48,7 @@ def test_logits_are_those_of_the_weights_in_the_file(kind: str, kernel: dict, mo
         model = random_model(tiny_config(kind=kind, **{**shape, "heads": heads}, **kernel), seed)
         ids = np.random.default_rng(seed).integers(0, shape["vocabulary"], shape["context"])
         files = [write(model, mode, panels=panels) for panels in (True, False)]
-        wanted = torch_logits(read(files[0])[0], ids[None])[0]
-        found = []
-        for data in files:
-            with running(data) as m:
-                found += [m.logits(ids) for _ in m.layers()]
-        error = np.abs(found[0] - wanted).max() / np.sqrt(np.square(wanted).mean())
-        assert error < BOUNDS.get(mode, BYTES)
-        assert all(np.array_equal(f.view(np.uint32), found[0].view(np.uint32)) for f in found)
+        equal_everywhere(files, ids, BOUNDS.get(mode, BYTES))
 
 
 @pytest.mark.parametrize("kernel", [KERNELS[0], *L1], ids=str)
@@ -56,14 +61,7 @@ def test_rows_with_more_bits(kernel: dict, mode: str) -> None:
         extra = finer(model, *range(0, shape["context"], 2))
         extra = extra if mode == "q8" else Extra(extra.fine)
         files = [write(model, mode, panels=panels, extra=extra) for panels in (True, False)]
-        wanted = torch_logits(read(files[0])[0], ids[None])[0]
-        found = []
-        for data in files:
-            with running(data) as m:
-                found += [m.logits(ids) for _ in m.layers()]
-        error = np.abs(found[0] - wanted).max() / np.sqrt(np.square(wanted).mean())
-        assert error < BOUNDS.get(mode, BYTES)
-        assert all(np.array_equal(f.view(np.uint32), found[0].view(np.uint32)) for f in found)
+        equal_everywhere(files, ids, BOUNDS.get(mode, BYTES))
 
 
 def test_four_bits_more_are_felt() -> None:
