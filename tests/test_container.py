@@ -20,7 +20,8 @@ from crystalc.container.layout import groups, pack, size_of, unpack, up
 from crystalc.container.quantize import dequantize, quantize
 from crystalc.diagnostics import CompileError
 from crystalc.language import LanguageModel
-from tests.crystal_files import finer, old_bytes, rich, small
+from tests.crystal_files import finer, rich, small
+from tests.crystal_files_v2 import old_bytes
 from tests.language_models import KERNELS, random_model, tiny_config
 
 GOLDEN = Path(__file__).parent / "golden" / "crystal"

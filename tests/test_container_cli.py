@@ -23,7 +23,8 @@ from crystalc.frontend import read_model
 from crystalc.language import LanguageModel
 from crystalc.passes.prune_vocab import prune_vocab
 from crystalc.training.checkpoint import save
-from tests.crystal_files import old, old_bytes, rich, small, words
+from tests.crystal_files import rich, small, words
+from tests.crystal_files_v2 import old, old_bytes
 from tests.language_models import random_model, tiny_config
 from tests.support import tiny_checkpoint
 

@@ -12,7 +12,8 @@ from crystalc.container import Mode, read, v2, write
 from crystalc.container.kinds import dtype_of, place_of
 from crystalc.container.quantize import dequantize, quantize
 from crystalc.diagnostics import CompileError
-from tests.crystal_files import V2_FIELDS, old, old_bytes, rich
+from tests.crystal_files import rich
+from tests.crystal_files_v2 import V2_FIELDS, old, old_bytes
 from tests.language_models import random_model, tiny_config
 
 OLD_MODES: tuple[Mode, ...] = ("f32", "int16", "int8", "mixed", "mixed8")

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from crystalc.container import MODES, Code, ContainerError, read, verdict
 from crystalc.container.header import CRC_AT, checksum
-from tests.crystal_files import CORPUS, GGUF, OLD_CORPUS, File, old_bytes, rich, with_extra
+from tests.crystal_files import CORPUS, GGUF, File, rich, with_extra
+from tests.crystal_files_v2 import OLD_CORPUS, old_bytes
 
 FOLDER = Path(__file__).parent / "crystal_corpus"
 CASES = {f"{name}.crystal": lambda make=make: make().bytes() for name, make in CORPUS.items()}
