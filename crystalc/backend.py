@@ -55,8 +55,7 @@ class Capabilities:
     ``float_ops`` and ``fixed_ops`` are the ops it renders at each level; an empty set means the
     level is not offered. ``tools``: programs its ``execute`` needs, any one of each tuple.
     ``multipliers``: False where a product with a constant should be a shift; the integers are then
-    chosen so. ``more_bits``: False where all
-    weights of a language model in q8 must have eight bits.
+    chosen so.
     """
 
     float_ops: frozenset[Op]
@@ -67,7 +66,6 @@ class Capabilities:
     tools: tuple[tuple[str, ...], ...] = ()
     description: str = ""
     multipliers: bool = True
-    more_bits: bool = True
 
 
 @runtime_checkable

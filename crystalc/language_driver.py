@@ -31,8 +31,6 @@ MOST_KL = 1e-4
 LEAST_TOP1 = 0.99
 """What rounding activations may cost against the oracle of the same weights."""
 
-PLAIN_HINT = "target 'c' gives weights more bits where needed; --min-top1, --max-kl accept this"
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -72,9 +70,8 @@ def emit(
 ) -> Converted:
     """Convert, hold the cost to its budget, and write the artefact below ``out``."""
     budget = backend.budget(mode) if isinstance(backend, Limits) else BUDGETS[mode]
-    plain = not backend.capabilities.more_bits
-    made = convert(model, mode, text, budget=budget, plain=plain)
-    require_quality(made.quality, budget, mode, PLAIN_HINT if plain else "")
+    made = convert(model, mode, text, budget=budget)
+    require_quality(made.quality, budget, mode)
     head = f"made by crystalc {__version__}; do not edit\nmodel sha256 {model.source}\n{said}"
     write_tree(out, backend.emit_language(made.content, head))
     return made

@@ -21,11 +21,14 @@ from c_models import need
 from runtime_library import Running, Sampler, running
 
 from crystalc.container import write
+from crystalc.container.extra import Extra
 from crystalc.files import write_tree
+from crystalc.language import LanguageModel
 from crystalc_cuda.language import cuda_language_files
 from crystalc_cuda.language_build import shim_library
 from crystalc_cuda.language_entry import Draw, Plan
 from crystalc_cuda.language_run import ShimModel
+from tests.crystal_files import finer
 from tests.language_models import random_model, tiny_config
 
 PREFIX = "lm"
@@ -46,6 +49,14 @@ MODELS: dict[str, dict[str, Any]] = {
         **{"kind": "flat_lm", "heads": 1, "activation": "relu"},
         **{"vocabulary": 600, "dim": 33, "context": 6, "neurons": (50, 9), "ffn": 20},
     },
+    "more bits": {
+        **{"vocabulary": 70, "dim": 36, "heads": 2, "context": 6},
+        **{"neurons": (45, 20), "ffn": 70},
+    },
+    "more bits, normalized": {
+        **{"kernel": "gauss", "activation": None, "normalized": True},
+        **{"dim": 40, "heads": 2, "context": 5, "neurons": (33,), "ffn": 0},
+    },
 }
 
 
@@ -54,7 +65,21 @@ def container(name: str) -> bytes:
     """A model of this kind as q8."""
     seed = list(MODELS).index(name)
     model = random_model(tiny_config(**MODELS[name]), seed, biases=seed % 2 == 0)
-    return write(replace(model, vocabulary=None), "q8")
+    extra = _extra(model) if name.startswith("more bits") else Extra()
+    return write(replace(model, vocabulary=None), "q8", panels=seed % 2 == 0, extra=extra)
+
+
+def _extra(model: LanguageModel) -> Extra:
+    """Four bits more for many rows of most matrices, sixteen for the values of the first field."""
+    wide = {"blocks.0.field.values", *(["positions.weight"] if model.config.normalized else [])}
+    plain = "attention.query.weight" if model.config.normalized else "attention.output.weight"
+    rng = np.random.default_rng(3)
+    fine = {
+        key: np.flatnonzero(rng.random(len(model.tensors[key])) < 0.4)
+        for key in finer(model, 0).fine
+        if key not in wide and not key.endswith(plain)
+    }
+    return Extra(fine, frozenset(wide))
 
 
 @cache

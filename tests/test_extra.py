@@ -13,6 +13,7 @@ from crystalc.container.convert import Text, convert, feel
 from crystalc.container.extra import NOTHING, spend
 from crystalc.container.feedback import costs
 from crystalc.container.kinds import Mode
+from crystalc.container.oracle import Oracle
 from crystalc.container.quality import Budget, measure
 from crystalc.language import LanguageModel
 from crystalc.nn.generate import windows
@@ -75,7 +76,7 @@ def test_rows_of_huge_numbers_stay_as_they_are() -> None:
 def test_q8_gets_more_bits_until_its_budget_holds() -> None:
     made = model()
     text = Text(ids(made), "")
-    plain = convert(made, "q8", text, plain=True)
-    assert plain.extra == NOTHING
-    tight = Budget(1.0, plain.quality.kl / 50, 0.0)
+    plain, _ = read(write(made, "q8", moments=feel(made)))
+    cost = measure(Oracle(), made, plain, text.ids, len(text.ids))
+    tight = Budget(1.0, cost.kl / 50, 0.0)
     assert tight.excess(convert(made, "q8", text, budget=tight).quality) == []

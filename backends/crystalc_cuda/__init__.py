@@ -41,7 +41,6 @@ class CudaBackend(Limits):
         fixed_agreement=Exact(),
         tools=(COMPILERS,),
         description="CUDA C++ for sm_75 and later; checked on the CPU",
-        more_bits=False,
     )
 
     prefix: str = "crystal"

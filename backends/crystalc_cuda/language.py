@@ -14,7 +14,8 @@ import numpy as np
 
 from crystalc.container import read
 from crystalc.container.header import ACTIVATIONS, KERNELS
-from crystalc.container.kinds import Dtype, Part
+from crystalc.container.kinds import EMBEDDINGS, MATRICES, VALUES, Dtype, Part
+from crystalc.container.table import Entry
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageConfig
 from crystalc.render import block_comment, render, source
@@ -53,6 +54,8 @@ class Context:
     causal: str
     l1: str
     normalized: str
+    fine: str
+    wide: str
     epsilon: str
     platform: str
     device: str
@@ -69,11 +72,9 @@ def cuda_language_files(container: bytes, prefix: str, header: str) -> Files:
     if info.mode != "q8":
         text = f"target 'cuda' takes language models with --weights q8, not {info.mode}"
         raise refuse(text, hint="q8 is the default")
-    if any(e.part > Part.MINIMA or e.dtype == Dtype.S16R for e in info.entries if e.known):
-        text = "target 'cuda' takes weights of eight bits alone, and here some have more"
-        raise refuse(text, hint="crystalc MODEL --target cuda leaves them out")
     _refuse_long_sums(model.config)
-    context = _context(model.config, prefix, header)
+    weights = [e for e in info.entries if e.known and e.kind in MATRICES]
+    context = _context(model.config, weights, prefix, header)
     files = dict(language_files(container, prefix, header))
     del files[PurePosixPath(MAIN)]
     files[PurePosixPath(f"{prefix}_gpu.cu")] = render("cuda/language.cu.j2", context)
@@ -98,7 +99,8 @@ def _parts(names: Sequence[str]) -> str:
     return "\n".join(source(f"cuda/language/{name}.cuh") for name in names)
 
 
-def _context(c: LanguageConfig, prefix: str, header: str) -> Context:
+def _context(c: LanguageConfig, weights: Sequence[Entry], prefix: str, header: str) -> Context:
+    """``weights``: sections of matrices and of their parts."""
     return Context(
         name=prefix,
         upper=prefix.upper(),
@@ -117,6 +119,8 @@ def _context(c: LanguageConfig, prefix: str, header: str) -> Context:
         causal=_word(c.kind == "causal_lm"),
         l1=_word(c.metric == "l1"),
         normalized=_word(c.normalized),
+        fine=_word(any(e.part > Part.MINIMA and e.kind not in EMBEDDINGS for e in weights)),
+        wide=_word(any(e.dtype == Dtype.S16R and e.kind == VALUES for e in weights)),
         epsilon=f"{float(np.float32(c.epsilon)).hex()}f",
         platform=source("cuda/platform.h") + source("cuda/mma.h"),
         device=_parts(DEVICE),

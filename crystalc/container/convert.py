@@ -125,16 +125,15 @@ def convert(
     panels: bool = True,
     moments: Moments | None = None,
     budget: Budget | None = None,
-    plain: bool = False,
 ) -> Converted:
     """The container and its quality on all of ``text``; the caller holds it to a budget.
 
-    Where ``budget`` (that of the mode) is missed, q8 tries again with more bits; ``plain``: nothing
-    has more than the mode says. ``moments`` where they are known already: those of ``feel``.
+    Where ``budget`` (that of the mode) is missed, q8 tries again with more bits. ``moments`` where
+    they are known already: those of ``feel``.
     """
     felt: Moments = {} if mode == "f32" else moments or feel(model, mode)
     oracle, limit = Oracle(), budget or BUDGETS[mode]
-    for extra in [NOTHING] if plain else _extras(model, mode, felt):
+    for extra in _extras(model, mode, felt):
         content = write(model, mode, panels=panels, moments=felt, extra=extra)
         back, _ = read(content)
         quality = measure(oracle, model, back, text.ids, len(text.ids))

@@ -143,12 +143,12 @@ def _log_softmax(logits: Array) -> Array:
     return found
 
 
-def require_quality(quality: Quality, budget: Budget, mode: Mode, hint: str = "") -> None:
+def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
     """Raise CompileError where a conversion costs more than the budget."""
     excess = budget.excess(quality)
     if excess:
         text = f"weights {mode} cost too much: {'; '.join(excess)}"
-        raise refuse(text, hint=hint or _finer(mode))
+        raise refuse(text, hint=_finer(mode))
 
 
 def _finer(mode: Mode) -> str:

@@ -80,10 +80,10 @@ __device__ __forceinline__ Seen nothing_seen()
     return Seen{-ENDLESS, 0.0f, -ENDLESS, VOCABULARY};
 }
 
-/* A lane sees its tokens in rising order, so the first of equals stays. */
+/* The first of equals stays; a lane sees its tokens in rising order but where some are FINE. */
 __device__ __forceinline__ void see(Seen &a, float logit, int token)
 {
-    const bool better = logit > a.top;
+    const bool better = logit > a.top || (FINE && logit == a.top && token < a.token);
     a.top = better ? logit : a.top;
     a.token = better ? token : a.token;
 }
@@ -120,19 +120,17 @@ __device__ __forceinline__ void take_head(Shared<N> &s, const Batch &b, int firs
     const int lane = threadIdx.x & 31, warp = threadIdx.x / 32;
     Seen seen[N / 4];
     int target[N / 4];
-    float size[N / 4];
 #pragma unroll
     for (int i = 0; i < N / 4; i++) {
         const int q = sequence_of(i), at = first + q;
         const bool there = SCORE && at < b.sequences;
-        size[i] = s.size[q];
         seen[i] = nothing_seen();
         target[i] = there ? b.targets[(size_t)at * b.stride + s.place[q]] : -1;
     }
-    products<N, DIM_TILES>(s, data, m, 1, [&](int tile, int row, int slot, int high, int low,
-                                              float scale, float bias) {
-        const int token = tile * 16 + row, q = sequence_of(slot);
-        const float logit = add(joined(high, low, size[slot], scale), bias);
+    products<N, DIM_TILES>(s, data, m, [&](int token, int slot, float y, float bias,
+                                           const float *) {
+        const int q = sequence_of(slot);
+        const float logit = add(y, bias);
         if (!SCORE)
             return see(seen[slot], token < VOCABULARY ? logit : -ENDLESS, token);
         if (token >= VOCABULARY)
@@ -207,8 +205,11 @@ static __global__ void __launch_bounds__(BATCH_THREADS, 1) many(const Batch b)
                 take_attention(s, data(OUTPUT), m[OUTPUT], b.cache, i, first, b.sequences);
             }
             take_norm(s, vectors + 2 * DIM);
-            take_field(s, data(FIELD), m[FIELD]);
-            add_product(s, data(VALUES), m[VALUES]);
+            take_field(s, data(FIELD), m[FIELD], m[VALUES].wide());
+            if (m[VALUES].wide())
+                add_wide_product(s, data(VALUES), m[VALUES], (int)m[FIELD].count);
+            else
+                add_product(s, data(VALUES), m[VALUES]);
             if (FFN) {
                 take_norm(s, vectors + 4 * DIM);
                 take_hidden(s, data(UP), m[UP]);

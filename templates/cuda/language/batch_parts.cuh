@@ -33,10 +33,12 @@ __device__ __forceinline__ int sequence_of(int slot)
     return slot / 2 * 8 + (threadIdx.x & 3) * 2 + slot % 2;
 }
 
-/* Weights of a row tile along COLUMNS tiles, and the first two parameters of this lane's rows. */
+/* Weights of a row tile along COLUMNS tiles, and of this lane's two rows: which they are in the
+   matrix, and the parameters SCALE and the one that is called BIAS or NORM. */
 template <int COLUMNS> struct Loaded {
     uint4 weights[COLUMNS ? COLUMNS : 1];
-    float first[2], second[2];
+    float scale[2], second[2];
+    int index[2];
 };
 
 template <int COLUMNS>
@@ -49,49 +51,103 @@ __device__ __forceinline__ Loaded<COLUMNS> loaded(const uint8_t *data, const Mat
 #pragma unroll
     for (int k = 0; k < COLUMNS; k++)
         l.weights[k] = __ldg(a + k * 32);
-    for (int i = 0; i < 2; i++)
-        l.first[i] = __ldg(p + 8 * i), l.second[i] = __ldg(p + 16 + 8 * i);
+    for (int i = 0; i < 2; i++, p += 8) {
+        l.scale[i] = __ldg(p + 16 * SCALE), l.second[i] = __ldg(p + 16 * BIAS);
+        l.index[i] = FINE ? __float_as_int(__ldg(p + 16 * INDEX)) : tile * 16 + lane / 4 + 8 * i;
+    }
     return l;
 }
 
-/* Product of a matrix with the digits of N sequences: each(row tile, row, slot, high, low, first
-   two parameters) for this lane's sums. COLUMNS tiles along, 0 where that is not known; where few,
-   the next row tile is on its way while this one is multiplied. With ``parts`` a row tile is shared
-   by so many warps, and each sees its own share of the sums. */
+/* Sums of one row tile's weights over every ``parts``-th column from ``part`` on: high and low. */
+template <int N, int COLUMNS, class Weight>
+__device__ __forceinline__ void sum_tile(const Shared<N> &s, int part, int parts, int columns,
+                                         Weight weight, int (&sums)[N / 8][2][4])
+{
+    const int lane = threadIdx.x & 31;
+    __syncwarp(); /* what was done with sums may have parted the lanes */
+#pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
+    for (int k = part; k < columns; k += parts) {
+        const uint4 weights = weight(k);
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            const uint4 b = s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
+            multiply(sums[n][0], weights, b.x, b.y);
+            multiply(sums[n][1], weights, b.z, b.w);
+        }
+    }
+}
+
+/* y = what four bits more of a row tile add to this lane's products. As the runtime has it, the
+   nibbles of 32 columns meet the high digits, and their minimum the sum of these. */
+template <int N>
+__device__ __forceinline__ void take_more(
+    const Shared<N> &s, const uint8_t *data, const Matrix &m, int tile, float (&y)[N / 8][4])
+{
+    const int lane = threadIdx.x & 31, columns = (int)m.columns;
+    const uint8_t *more = data + (size_t)(m.more + more_of(m, tile)) * UNIT;
+    const uint4 *a = (const uint4 *)more + lane, ones = make_uint4(ONES, ONES, ONES, ONES);
+    const float *p = (const float *)(more + columns * TILE_BYTES) + lane / 4;
+    __syncwarp();
+#pragma unroll 1
+    for (int k = 0; k < columns; k++, a += 32, p += 32) {
+        const uint4 nibbles = __ldg(a);
+#pragma unroll
+        for (int n = 0; n < N / 8; n++) {
+            const uint4 b = s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
+            int dots[4] = {}, all[4] = {};
+            multiply(dots, nibbles, b.x, b.y);
+            multiply(all, ones, b.x, b.y);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                y[n][i] = with_group(y[n][i], dots[i], __ldg(p + i / 2 * 8), all[i],
+                                     __ldg(p + 16 + i / 2 * 8));
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < N / 2; i++)
+        y[i / 4][i % 4] = mul(y[i / 4][i % 4], mul(s.size[sequence_of(i / 4 * 2 + i % 2)], 128.0f));
+}
+
+/* Product of a matrix with the digits of N sequences: each(row, slot, y, second parameter, the
+   row's parameters) for this lane's products. COLUMNS tiles along, 0 where that is not known; where
+   few, the next row tile is on its way while this one is multiplied. */
 template <int N, int COLUMNS, class Each>
 __device__ __forceinline__ void products(
-    const Shared<N> &s, const uint8_t *data, const Matrix m, int parts, Each each)
+    const Shared<N> &s, const uint8_t *data, const Matrix m, Each each)
 {
     constexpr int AHEAD = COLUMNS * (N / 8) <= 4 ? COLUMNS : 0;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, end = (int)m.rows * parts;
-    const int columns = COLUMNS ? COLUMNS : (int)m.columns;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, end = (int)m.rows;
+    float size[N / 4];
+#pragma unroll
+    for (int slot = 0; slot < N / 4; slot++)
+        size[slot] = s.size[sequence_of(slot)];
     Loaded<AHEAD> next;
     if (warp < end)
-        next = loaded<AHEAD>(data, m, warp / parts);
-    for (int unit = warp; unit < end; unit += BATCH_WARPS) {
-        const int tile = unit / parts;
+        next = loaded<AHEAD>(data, m, warp);
+    for (int tile = warp; tile < end; tile += BATCH_WARPS) {
         const uint4 *a = tile_at(data, m, tile) + lane;
+        const float *row = parameters(data, m, tile) + lane / 4;
         const Loaded<AHEAD> now = next;
-        if (unit + BATCH_WARPS < end)
-            next = loaded<AHEAD>(data, m, (unit + BATCH_WARPS) / parts);
+        if (tile + BATCH_WARPS < end)
+            next = loaded<AHEAD>(data, m, tile + BATCH_WARPS);
+        const bool fine = has_more(m, tile);
+        float more[N / 8][4] = {};
+        if (fine)
+            take_more(s, data, m, tile, more);
         int sums[N / 8][2][4] = {};
-        __syncwarp(); /* each() may have parted the lanes */
-#pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
-        for (int k = unit % parts; k < columns; k += parts) {
-            const uint4 weights = AHEAD ? now.weights[AHEAD ? k : 0] : __ldg(a + k * 32);
-#pragma unroll
-            for (int n = 0; n < N / 8; n++) {
-                const uint4 b = s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
-                multiply(sums[n][0], weights, b.x, b.y);
-                multiply(sums[n][1], weights, b.z, b.w);
-            }
-        }
+        sum_tile<N, COLUMNS>(s, 0, 1, COLUMNS ? COLUMNS : (int)m.columns, [&](int k) {
+            return AHEAD ? now.weights[AHEAD ? k : 0] : __ldg(a + k * 32);
+        }, sums);
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
-            for (int i = 0; i < 4; i++)
-                each(tile, lane / 4 + i / 2 * 8, n * 2 + i % 2, sums[n][0][i], sums[n][1][i],
-                     now.first[i / 2], now.second[i / 2]);
+            for (int i = 0; i < 4; i++) {
+                const int slot = n * 2 + i % 2;
+                float y = joined(sums[n][0][i], sums[n][1][i], size[slot], now.scale[i / 2]);
+                if (fine)
+                    y = add(y, more[n][i]);
+                each(now.index[i / 2], slot, y, now.second[i / 2], row + i / 2 * 8);
+            }
     }
 }
 
@@ -130,28 +186,84 @@ template <int N> __device__ __forceinline__ void take_norm(Shared<N> &s, const f
     __syncthreads();
 }
 
-/* x += matrix times digits + bias: the few rows are shared by all warps, whose integers add up. */
+/* h = what four bits more of some rows of a matrix add to its product. */
+template <int N>
+__device__ __forceinline__ void take_all_more(Shared<N> &s, const uint8_t *data, const Matrix &m)
+{
+    for (int tile = threadIdx.x / 32; tile < (int)m.fine; tile += BATCH_WARPS) {
+        const float *row = parameters(data, m, tile) + (threadIdx.x & 31) / 4;
+        float more[N / 8][4] = {};
+        take_more(s, data, m, tile, more);
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            const int r = index_of(row + i % 4 / 2 * 8, 0);
+            if (r < DIM)
+                s.h[sequence_of(i / 4 * 2 + i % 2)][r] = more[i / 4][i % 4];
+        }
+    }
+}
+
+/* x += matrix times digits + bias: the few rows are shared by all warps, whose integers add up.
+   h may be lost. */
 template <int N>
 __device__ __forceinline__ void add_product(Shared<N> &s, const uint8_t *data, const Matrix m)
 {
+    const int lane = threadIdx.x & 31;
     int parts = BATCH_WARPS / (int)m.rows;
     parts = parts > (int)m.columns ? (int)m.columns : parts > 1 ? parts : 1;
-    products<N, 0>(s, data, m, parts, [&](int tile, int row, int slot, int high, int low, float,
-                                          float) {
-        const int q = sequence_of(slot);
-        if (tile * 16 + row < DIM) {
-            atomicAdd(&s.sums[q][tile * 16 + row].x, high);
-            atomicAdd(&s.sums[q][tile * 16 + row].y, low);
+    if (FINE)
+        take_all_more(s, data, m);
+    for (int unit = threadIdx.x / 32; unit < (int)m.rows * parts; unit += BATCH_WARPS) {
+        const int tile = unit / parts;
+        const uint4 *a = tile_at(data, m, tile) + lane;
+        int sums[N / 8][2][4] = {};
+        sum_tile<N, 0>(s, unit % parts, parts, (int)m.columns,
+                       [&](int k) { return __ldg(a + k * 32); }, sums);
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            const int at = tile * 16 + lane / 4 + i % 4 / 2 * 8;
+            int2 *sum = &s.sums[sequence_of(i / 4 * 2 + i % 2)][at];
+            if (at < DIM) {
+                atomicAdd(&sum->x, sums[i / 4][0][i % 4]);
+                atomicAdd(&sum->y, sums[i / 4][1][i % 4]);
+            }
         }
-    });
+    }
     __syncthreads();
     for (int i = threadIdx.x; i < N * DIM; i += BATCH_THREADS) {
-        const int q = i / DIM, r = i % DIM;
-        const float *row = parameters(data, m, r / 16) + r % 16;
-        const int2 sum = s.sums[q][r];
-        const float y = add(joined(sum.x, sum.y, s.size[q], row[0]), row[16 * BIAS]);
-        s.x[q][r] = add(s.x[q][r], y);
-        s.sums[q][r] = make_int2(0, 0);
+        const int q = i / DIM, at = i % DIM;
+        const float *row = parameters(data, m, at / 16) + at % 16;
+        const int r = index_of(row, at);
+        const int2 sum = s.sums[q][at];
+        float y = joined(sum.x, sum.y, s.size[q], row[16 * SCALE]);
+        if (has_more(m, at / 16))
+            y = add(y, s.h[q][r]);
+        s.x[q][r] = add(s.x[q][r], add(y, row[16 * BIAS]));
+        s.sums[q][at] = make_int2(0, 0);
+    }
+    __syncthreads();
+}
+
+/* x += matrix of sixteen bits times work + bias: one neuron after another, as the runtime adds. */
+template <int N>
+__device__ __forceinline__ void add_wide_product(
+    Shared<N> &s, const uint8_t *data, const Matrix &m, int neurons)
+{
+    const int r = threadIdx.x & 15, from = (threadIdx.x & 16) / 16 * (N / 2);
+    for (int tile = threadIdx.x / 32; tile < (int)m.rows; tile += BATCH_WARPS) {
+        const int16_t *weights = (const int16_t *)tile_at(data, m, tile) + r;
+        float sums[N / 2] = {};
+        for (int k = 0; k < neurons; k++) {
+            const float weight = (float)__ldg(weights + 16 * k);
+#pragma unroll
+            for (int i = 0; i < N / 2; i++)
+                sums[i] = add(sums[i], mul(s.work[from + i][k], weight));
+        }
+        const float bias = parameters(data, m, tile)[16 * BIAS + r];
+        for (int i = 0; tile * 16 + r < DIM && i < N / 2; i++) {
+            float &x = s.x[from + i][tile * 16 + r];
+            x = add(x, add(sums[i], bias));
+        }
     }
     __syncthreads();
 }
@@ -199,14 +311,14 @@ template <int N>
 __device__ __forceinline__ void take_heads(
     Shared<N> &s, const uint8_t *data, const Matrix m, float *cache, int block, int first, int end)
 {
-    products<N, DIM_TILES>(s, data, m, 1, [&](int tile, int row, int slot, int high, int low,
-                                              float scale, float bias) {
-        const int q = sequence_of(slot);
-        const int head = tile / HEAD_TILES, r = tile % HEAD_TILES * 16 + row;
-        const int part = r / HEAD_SIZE, at = head * HEAD_SIZE + r % HEAD_SIZE;
+    products<N, DIM_TILES>(s, data, m, [&](int r, int slot, float product, float bias,
+                                           const float *) {
+        const int q = sequence_of(slot), in_head = r % (HEAD_TILES * 16);
+        const int part = in_head / HEAD_SIZE;
+        const int at = r / (HEAD_TILES * 16) * HEAD_SIZE + in_head % HEAD_SIZE;
         if (part > 2)
             return;
-        const float y = add(joined(high, low, s.size[q], scale), bias);
+        const float y = add(product, bias);
         if (part == 0)
             s.work[q][at] = y;
         if (part == 0 || first + q >= end)
@@ -255,32 +367,35 @@ __device__ __forceinline__ float distance_l1(const float *x, const uint4 *tile, 
     return sum;
 }
 
+/* Weights of the neurons into work; digits of them, unless the values are wide. */
 template <int N>
 __device__ __forceinline__ void take_field(
-    Shared<N> &s, const uint8_t *data, const Matrix m)
+    Shared<N> &s, const uint8_t *data, const Matrix m, bool wide)
 {
     const int neurons = (int)m.count;
-    products<N, DIM_TILES>(s, data, m, 1, [&](int tile, int row, int slot, int high, int low,
-                                              float scale, float norm) {
-        const int q = sequence_of(slot), n = tile * 16 + row;
+    products<N, DIM_TILES>(s, data, m, [&](int n, int slot, float product, float norm,
+                                           const float *row) {
+        const int q = sequence_of(slot);
         if (n >= neurons)
             return;
-        const float *p = parameters(data, m, tile) + row;
-        const float found = L1 ? distance_l1(s.h[q], tile_at(data, m, tile), row, scale)
-                               : joined(high, low, s.size[q], scale);
-        const float z = neuron_score(found, s.own[q], norm, p);
-        s.work[q][n] = NORMALIZED ? z : mul(neuron_weight(z), p[16 * VALUE_SCALE]);
+        const float found = L1 ? distance_l1(s.h[q], tile_at(data, m, n / 16), n % 16, row[0])
+                               : product;
+        const float z = neuron_score(found, s.own[q], norm, row);
+        s.work[q][n] = NORMALIZED ? z : mul(neuron_weight(z), row[16 * VALUE_SCALE]);
     });
     __syncthreads();
     for (int q = threadIdx.x / 32; q < N; q += BATCH_WARPS) {
         if (NORMALIZED) {
             softmax(s.work[q], neurons);
-            for (int n = threadIdx.x & 31; n < neurons; n += 32)
-                s.work[q][n] = mul(s.work[q][n],
-                                   parameters(data, m, n / 16)[16 * VALUE_SCALE + n % 16]);
+            for (int i = threadIdx.x & 31; i < neurons; i += 32) {
+                const float *row = parameters(data, m, i / 16) + i % 16;
+                float &weight = s.work[q][index_of(row, i)];
+                weight = mul(weight, row[16 * VALUE_SCALE]);
+            }
             __syncwarp();
         }
-        take_digits(s, q, s.work[q], neurons);
+        if (!wide)
+            take_digits(s, q, s.work[q], neurons);
     }
     __syncthreads();
 }
@@ -288,11 +403,9 @@ __device__ __forceinline__ void take_field(
 template <int N>
 __device__ __forceinline__ void take_hidden(Shared<N> &s, const uint8_t *data, const Matrix m)
 {
-    products<N, DIM_TILES>(s, data, m, 1, [&](int tile, int row, int slot, int high, int low,
-                                              float scale, float bias) {
-        const int q = sequence_of(slot);
-        if (tile * 16 + row < FFN)
-            s.work[q][tile * 16 + row] = gelu(add(joined(high, low, s.size[q], scale), bias));
+    products<N, DIM_TILES>(s, data, m, [&](int r, int slot, float y, float bias, const float *) {
+        if (r < FFN)
+            s.work[sequence_of(slot)][r] = gelu(add(y, bias));
     });
     __syncthreads();
     for (int q = threadIdx.x / 32; q < N; q += BATCH_WARPS)

@@ -149,21 +149,18 @@ Image image_of(const crystal &c, GPU(model) & g)
         put_block(image, c.block[i], g.matrices + i * PER_BLOCK);
     g.matrices[HEAD] = put_matrix(image, rows_of(c.head), DIM, nullptr);
     const std::vector<float> vectors = norms_of(c);
+    const std::vector<float> tokens = rows_as_floats(c.embedding), places = rows_as_floats(c.places);
     const size_t parts[] = {
         image.put(g.matrices, sizeof g.matrices),
         image.put(vectors.data(), vectors.size() * sizeof(float)),
-        image.put(c.embedding.data, (size_t)VOCABULARY * DIM),
-        image.put(c.places.data, (size_t)CONTEXT * DIM),
-        image.put(c.embedding.scales, VOCABULARY * sizeof(float)),
-        image.put(c.places.scales, CONTEXT * sizeof(float)),
+        image.put(tokens.data(), tokens.size() * sizeof(float)),
+        image.put(places.data(), places.size() * sizeof(float)),
     };
     g.weights.bytes = image.bytes.size();
     g.weights.matrices = (const Matrix *)parts[0];
     g.weights.vectors = (const float *)parts[1];
-    g.weights.tokens = (const int8_t *)parts[2];
-    g.weights.places = (const int8_t *)parts[3];
-    g.weights.token_scales = (const float *)parts[4];
-    g.weights.place_scales = (const float *)parts[5];
+    g.weights.tokens = (const float *)parts[2];
+    g.weights.places = (const float *)parts[3];
     return image;
 }
 
@@ -181,7 +178,6 @@ int32_t upload(const Image &image, GPU(model) & g)
     g.weights.base = base;
     move(g.weights.matrices, base), move(g.weights.vectors, base);
     move(g.weights.tokens, base), move(g.weights.places, base);
-    move(g.weights.token_scales, base), move(g.weights.place_scales, base);
     return code_of(error);
 }
 

@@ -14,6 +14,7 @@ __device__ __forceinline__ float divide(float a, float b) { return __fdiv_rn(a, 
 __device__ __forceinline__ float larger(float a, float b) { return a > b ? a : b; }
 
 constexpr unsigned EVERY = 0xffffffffu; /* lanes of a warp */
+constexpr unsigned ONES = 0x01010101u;  /* bytes of a word */
 constexpr float SHIFT = 12582912.0f;    /* 1.5 * 2^23: adding it rounds to an integer */
 constexpr int SHIFT_BITS = 0x4b400000;
 #define ENDLESS __int_as_float(0x7f800000)
@@ -147,6 +148,12 @@ __device__ __forceinline__ uint2 split(const float *x, int from, int n, float up
     return words;
 }
 
+/* A group of 32 columns: its scale times the sum of products, its minimum times that of digits. */
+__device__ __forceinline__ float with_group(float y, int dots, float scale, int all, float least)
+{
+    return add(add(y, mul((float)dots, scale)), mul((float)all, least));
+}
+
 /* What the digits of a product mean. */
 __device__ __forceinline__ float joined(int high, int low, float size, float scale)
 {
@@ -155,9 +162,15 @@ __device__ __forceinline__ float joined(int high, int low, float size, float sca
 
 /* ---- the field ---- */
 
-/* Parameters of a row of tiles, [16] each, one after another. */
-enum { SCALE, BIAS, ROW_PARAMETERS };
-enum { NORM = 1, TEMPERATURE, RADIUS, VALUE_SCALE, NEURON_PARAMETERS };
+/* Parameters of the rows of a tile, [16] each, one after another. INDEX, an integer, where FINE. */
+enum { SCALE, INDEX, BIAS = INDEX + FINE, ROW_PARAMETERS };
+enum { NORM = BIAS, TEMPERATURE, RADIUS, VALUE_SCALE, NEURON_PARAMETERS };
+
+/* Which row of its matrix is the one at place ``i``. ``row``: its parameters. */
+__device__ __forceinline__ int index_of(const float *row, int i)
+{
+    return FINE ? __float_as_int(row[16 * INDEX]) : i;
+}
 
 /* Score of a neuron. ``found``: p.x, or the sum of |x - p|; ``own``: |x|^2; ``norm``: |p|^2. */
 __device__ __forceinline__ float neuron_score(float found, float own, float norm, const float *row)

@@ -26,24 +26,31 @@ __device__ __forceinline__ uint32_t take_shares(const One &o)
     uint32_t used = 0;
     for (int i = 0; i < MATRICES; i++) {
         s.slots[i] = used; /* every thread writes the same */
-        used += s.matrices[i].stride * (uint32_t)s.shares[i].count;
+        used += units_of(s.matrices[i], s.shares[i]);
     }
     __syncthreads();
     return used;
 }
 
+/* A warp copies units of 64 bytes into shared memory. */
+__device__ __forceinline__ void copy_units(const uint8_t *to, const uint8_t *from, uint32_t n)
+{
+    for (uint32_t k = threadIdx.x & 31; k < n * (UNIT / 16); k += 32)
+        ((uint4 *)to)[k] = __ldg((const uint4 *)from + k);
+}
+
 /* This block's tiles and the norms' vectors into shared memory. */
 __device__ __forceinline__ void take_residence(One &o, unsigned char *memory, uint32_t used)
 {
+    const OneShared &s = *o.s;
+    const uint8_t *base = o.weights.base;
     for (int i = 0; i < MATRICES; i++) {
-        const Matrix m = o.s->matrices[i];
-        const int each = (int)m.stride * (UNIT / 16), warp = threadIdx.x / 32;
-        uint4 *slot = (uint4 *)(memory + (size_t)o.s->slots[i] * UNIT);
-        for (int j = warp; j < o.s->shares[i].count; j += ONE_WARPS) {
-            const size_t tile = (size_t)m.data + (size_t)o.s->shares[i].tile(j) * m.stride;
-            const uint4 *from = (const uint4 *)(o.weights.base + tile * UNIT);
-            for (int k = threadIdx.x & 31; k < each; k += 32)
-                slot[j * each + k] = __ldg(from + k);
+        const Matrix m = s.matrices[i];
+        for (int j = threadIdx.x / 32; j < s.shares[i].count; j += ONE_WARPS) {
+            copy_units(tile_of<true>(s, base, i, j), tile_of<false>(s, base, i, j), m.stride);
+            if (has_more(m, s.shares[i].tile(j)))
+                copy_units(more_of_tile<true>(s, base, i, j), more_of_tile<false>(s, base, i, j),
+                           m.more_stride());
         }
     }
     float *vectors = (float *)(memory + (size_t)used * UNIT);
@@ -59,8 +66,8 @@ __device__ __forceinline__ int32_t take_head(One &o, float *logits)
     OneShared &s = *o.s;
     const float size = take_norm(s, o.vectors + (size_t)BLOCKS * 6 * DIM);
     Candidate c{-ENDLESS, VOCABULARY};
-    take_rows<RESIDENT>(o, HEAD, [&](int token, const float *row, int high, int low) {
-        const float logit = add(joined(high, low, size, row[0]), row[16 * BIAS]);
+    take_rows<RESIDENT>(o, HEAD, size, [&](int token, const float *row, float product) {
+        const float logit = add(product, row[16 * BIAS]);
         if (token >= VOCABULARY)
             return;
         if (logits)

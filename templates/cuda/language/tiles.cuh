@@ -1,9 +1,15 @@
 /* Weights as the tensor cores take them: tiles of 16 rows by 32 columns, 512 bytes, in the order of
    the lanes that hold them. A matrix is a row of tiles after another, each with the parameters of
-   its rows behind it. */
+   its rows behind it.
+
+   Where FINE, some rows have four bits more: they stand first, and behind the whole matrix follow
+   tiles of their nibbles, each row of tiles with [columns][2][16] scales and minima.
+
+   Where WIDE, the values of a field may have sixteen bits: a tile is then [32 columns][16 rows]. */
 
 enum { QUERY_KEY_VALUE, OUTPUT, FIELD, VALUES, UP, DOWN, PER_BLOCK, HEAD = BLOCKS * PER_BLOCK };
-enum { MATRICES = HEAD + 1, TILE_BYTES = 512, UNIT = 64 };
+enum { MATRICES = HEAD + 1, TILE_BYTES = 512, WIDE_BYTES = 1024, UNIT = 64 };
+enum { MORE_UNITS = (TILE_BYTES + 2 * 16 * 4) / UNIT }; /* of a tile of nibbles */
 
 constexpr __host__ __device__ int units(int n, int of) { return (n + of - 1) / of; }
 
@@ -12,9 +18,14 @@ constexpr int HEAD_SIZE = DIM / HEADS;
 constexpr int HEAD_TILES = units(3 * HEAD_SIZE, 16); /* query, key and value of one head */
 
 /* ``data``: where its first tile is, and ``stride`` how far it is to the next rows, in units of 64
-   bytes. ``rows``: tiles down, ``columns``: tiles along, ``count``: rows that are not padding. */
+   bytes. ``rows``: tiles down, ``columns``: tiles along, ``count``: rows that are not padding. The
+   parameters are ``behind`` bytes from their tiles. Of every ``group`` row tiles, ``fine`` have more
+   bits, which begin ``more`` units after the first tile. */
 struct Matrix {
-    uint32_t data, stride, rows, columns, count;
+    uint32_t data, stride, rows, columns, count, behind, group, fine, more;
+
+    __host__ __device__ bool wide() const { return WIDE && behind == columns * WIDE_BYTES; }
+    __host__ __device__ uint32_t more_stride() const { return columns * MORE_UNITS; }
 };
 
 /* The model in device memory. */
@@ -23,8 +34,7 @@ struct Weights {
     uint64_t bytes;
     const Matrix *matrices;         /* [MATRICES] */
     const float *vectors;           /* [BLOCKS][3][2][DIM], [2][DIM]: weight and bias of norms */
-    const int8_t *tokens, *places;  /* [VOCABULARY][DIM], [CONTEXT][DIM] */
-    const float *token_scales, *place_scales;
+    const float *tokens, *places;   /* [VOCABULARY][DIM], [CONTEXT][DIM] */
 };
 
 __device__ __forceinline__ const uint4 *tile_at(const uint8_t *matrix, const Matrix &m, int tile)
@@ -35,7 +45,19 @@ __device__ __forceinline__ const uint4 *tile_at(const uint8_t *matrix, const Mat
 /* Parameters [.., 16] of the rows of a tile. */
 __device__ __forceinline__ const float *parameters(const uint8_t *matrix, const Matrix &m, int tile)
 {
-    return (const float *)(tile_at(matrix, m, tile) + m.columns * 32u);
+    return (const float *)((const uint8_t *)tile_at(matrix, m, tile) + m.behind);
+}
+
+__host__ __device__ __forceinline__ bool has_more(const Matrix &m, int tile)
+{
+    return FINE && (uint32_t)tile % m.group < m.fine;
+}
+
+/* Where the nibbles of a row tile are, in units after the first nibbles: of the ``tile``-th of a
+   matrix or of a block's share of it. */
+__host__ __device__ __forceinline__ uint32_t more_of(const Matrix &m, int tile)
+{
+    return ((uint32_t)tile / m.group * m.fine + (uint32_t)tile % m.group) * m.more_stride();
 }
 
 /* Where the weight of column ``k`` is in row ``r`` (0 to 15) of a tile. */
@@ -63,10 +85,8 @@ __device__ __forceinline__ void multiply(int (&sums)[4], uint4 tile, unsigned lo
 #endif
 }
 
-/* x [DIM] = the token's row and that of its place. */
+/* A token's row and that of its place. */
 __device__ __forceinline__ float embedded(const Weights &w, int token, int place, int i)
 {
-    const float a = mul((float)w.tokens[(size_t)token * DIM + i], w.token_scales[token]);
-    const float b = mul((float)w.places[(size_t)place * DIM + i], w.place_scales[place]);
-    return add(add(a, 0.0f), add(b, 0.0f));
+    return add(w.tokens[(size_t)token * DIM + i], w.places[(size_t)place * DIM + i]);
 }
