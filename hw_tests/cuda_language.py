@@ -85,8 +85,13 @@ def _extra(model: LanguageModel) -> Extra:
 @cache
 def emitted(name: str) -> Path:
     """Its artefact."""
-    folder = Path(_KEPT.name) / name.replace(" ", "-")
-    write_tree(folder, cuda_language_files(container(name), PREFIX, "a test"))
+    return written(container(name), name.replace(" ", "-"))
+
+
+def written(file: bytes, name: str) -> Path:
+    """The artefact of a file."""
+    folder = Path(_KEPT.name) / name
+    write_tree(folder, cuda_language_files(file, PREFIX, "a test"))
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,12 +22,14 @@ from cuda_language import (
     sampler,
     texts_agree,
     without_barrier,
+    written,
 )
 
-from crystalc.container import read
+from crystalc.container import read, write
+from crystalc.container.extra import Extra
 from crystalc_cuda.language import cuda_language_files
 from crystalc_cuda.language_entry import Draw, GpuError, Plan
-from tests.language_models import torch_logits
+from tests.language_models import random_model, tiny_config, torch_logits
 
 PLANS = {
     "one block": Plan(1, 1, 1, 1, 0),
@@ -86,6 +90,19 @@ def test_one_sequence_writes_the_runtimes_text(name: str, plan: str) -> None:
             known = [*prompt, *text][: MODELS[name]["context"]]
             wanted = c.logits(known)[len(prompt) - 1 :]
             assert same_bits(logits[: len(wanted)], wanted)
+
+
+def test_the_first_of_equals_is_the_text_in_whatever_order_rows_stand() -> None:
+    """All logits are 0; a lane meets token 1, which has more bits, before token 0."""
+    model = random_model(tiny_config(**MODELS["more bits"]), 0)
+    head = {k: np.zeros_like(v) for k, v in model.tensors.items() if k.startswith("head.")}
+    model = replace(model, tensors={**model.tensors, **head}, vocabulary=None)
+    file = write(model, "q8", extra=Extra({"head.weight": np.arange(1, 9)}))
+    folder = written(file, "equals")
+    prompt = _ids("more bits", (3,))
+    with loaded(build(folder)) as gpu:
+        assert gpu.generate(prompt, 3)[0].tolist() == [0] * 3
+        assert gpu.generate_batch([prompt], 3)[0].tolist() == [0] * 3
 
 
 def test_a_prompt_longer_than_the_context() -> None:
