@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
+from crystalc.container.kinds import MODES, Mode
 from crystalc.diagnostics import CompileError, Diagnostic, refuse
 from crystalc.ir import FixedType, Graph, Op
 
@@ -55,7 +56,7 @@ class Capabilities:
     ``float_ops`` and ``fixed_ops`` are the ops it renders at each level; an empty set means the
     level is not offered. ``tools``: programs its ``execute`` needs, any one of each tuple.
     ``multipliers``: False where a product with a constant should be a shift; the integers are then
-    chosen so.
+    chosen so. ``weights``: modes that it takes language models in.
     """
 
     float_ops: frozenset[Op]
@@ -66,6 +67,7 @@ class Capabilities:
     tools: tuple[tuple[str, ...], ...] = ()
     description: str = ""
     multipliers: bool = True
+    weights: tuple[Mode, ...] = MODES
 
 
 @runtime_checkable

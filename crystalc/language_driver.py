@@ -69,9 +69,14 @@ def emit(
     model: LanguageModel, mode: Mode, text: Text, backend: LanguageBackend, out: Path, said: str
 ) -> Converted:
     """Convert, hold the cost to its budget, and write the artefact below ``out``."""
+    if mode not in (offered := backend.capabilities.weights):
+        text_of = (
+            f"target '{backend.name}' takes language models with --weights {', '.join(offered)}"
+        )
+        raise refuse(f"{text_of}, not {mode}")
     budget = backend.budget(mode) if isinstance(backend, Limits) else BUDGETS[mode]
     made = convert(model, mode, text, budget=budget)
-    require_quality(made.quality, budget, mode)
+    require_quality(made.quality, budget, mode, backend.capabilities.weights)
     head = f"made by crystalc {__version__}; do not edit\nmodel sha256 {model.source}\n{said}"
     write_tree(out, backend.emit_language(made.content, head))
     return made

@@ -15,35 +15,40 @@ from runtime_library import running
 
 from crystalc.cli import cli
 from crystalc.container import write
+from crystalc.container.extra import Extra
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc.language import LanguageConfig
 from crystalc.render import template_root
 from crystalc_cuda import nvcc
 from crystalc_cuda.language import cuda_language_files
+from tests.crystal_files import finer
 from tests.language_models import random_model, tiny_config
 
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0")
 CHARACTERS = LanguageConfig("causal_lm", 65, 128, 256, 4, (512,) * 4, ffn=512)
 WIDE = LanguageConfig("causal_lm", 4096, 512, 512, 8, (2048,), ffn=2048)
 COMPILED = (
-    *((tiny_config(), arch) for arch in nvcc.ARCHS),
-    *((CHARACTERS, arch) for arch in ("sm_80", "sm_90", "sm_120")),
-    (WIDE, "sm_90"),
+    *((tiny_config(), arch, True) for arch in nvcc.ARCHS),
+    *((CHARACTERS, arch, more) for arch in ("sm_80", "sm_90", "sm_120") for more in (False, True)),
+    (WIDE, "sm_90", False),
 )
-"""A tiny model for every GPU, larger ones where the registers are fewest or clusters are."""
+"""A tiny model for every GPU, larger ones where the registers are fewest or clusters are; whether
+some of their weights have more than eight bits.
+"""
+
+
+@pytest.fixture(scope="module", params=["two blocks", "more bits"])
+def sanitized(request: pytest.FixtureRequest) -> Path:
+    """The library of a model with everything in it."""
+    to = f"sanitized-{request.param}"
+    return build(changed(request.param, to, lambda text: text + "\n"), *SANITIZE)
 
 
 @pytest.mark.parametrize("order", ["forward", "random:7"])
 def test_sanitizers_find_nothing(order: str, sanitized: Path) -> None:
     done = _watched(sanitized, order)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def sanitized() -> Path:
-    """The library of a model with everything in it."""
-    return build(changed("two blocks", "sanitized", lambda text: text + "\n"), *SANITIZE)
 
 
 def test_a_step_beyond_a_vector_is_found() -> None:
@@ -59,13 +64,14 @@ def _watched(library: Path, order: str) -> subprocess.CompletedProcess[str]:
     return texts_agree(library, order, f"LD_PRELOAD={found}", "ASAN_OPTIONS=detect_leaks=0")
 
 
-@pytest.mark.parametrize(("config", "arch"), COMPILED)
+@pytest.mark.parametrize(("config", "arch", "more"), COMPILED)
 def test_gpu_compilers_take_the_kernels_without_spills(
-    config: LanguageConfig, arch: str, tmp_path: Path
+    config: LanguageConfig, arch: str, more: bool, tmp_path: Path
 ) -> None:
     if not nvcc.compiler():
         pytest.skip("neither nvcc nor NVRTC is installed")
-    data = write(replace(random_model(config), vocabulary=None), "q8")
+    model = replace(random_model(config), vocabulary=None)
+    data = write(model, "q8", extra=finer(model, 0) if more else Extra())
     write_tree(tmp_path, cuda_language_files(data, PREFIX, ""))
     found = nvcc.kernels(tmp_path / f"{PREFIX}_gpu.cu", [arch])
     assert len(found) == 7
@@ -113,12 +119,6 @@ def test_the_command_line_checks_and_reports(
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["resources"] == {"text_tokens": 16, "text_equal": True, "compiler": None}
     assert report["ok"] and report["checked"]
-
-
-def test_other_weights_are_refused() -> None:
-    model = random_model(tiny_config())
-    with pytest.raises(CompileError, match="with --weights q8, not f32"):
-        cuda_language_files(write(model, "f32"), PREFIX, "")
 
 
 def test_a_sum_beyond_int32_is_refused() -> None:

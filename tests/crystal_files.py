@@ -13,7 +13,7 @@ from crystalc.container import header as head
 from crystalc.container import table, write
 from crystalc.container.crc32c import crc32c
 from crystalc.container.extra import Extra
-from crystalc.container.kinds import MATRICES, NO_BLOCK, VALUES, Mode, place_of
+from crystalc.container.kinds import MATRICES, NO_BLOCK, POSITIONS, VALUES, Mode, place_of
 from crystalc.container.table import Entry
 from crystalc.language import LanguageModel, Vocabulary
 from tests.language_models import random_model, tiny_config
@@ -143,7 +143,8 @@ class File:
 def finer(model: LanguageModel, *rows: int) -> Extra:
     """These rows of every matrix but values with four bits more, and the values with 16."""
     matrices = {k: place_of(k)[0] for k in model.tensors if place_of(k)[0] in MATRICES}
-    fine = {k: np.array(rows) for k, kind in matrices.items() if kind != VALUES}
+    not_these = {VALUES, POSITIONS} if model.config.metric == "l1" else {VALUES}
+    fine = {k: np.array(rows) for k, kind in matrices.items() if kind not in not_these}
     return Extra(fine, frozenset(k for k, kind in matrices.items() if kind == VALUES))
 
 
@@ -270,6 +271,7 @@ CORPUS: dict[str, Make] = {
         File.of(mode="int16").entry("head", dtype=1).entry("head", 1, layout=1)
     ),
     "17-fine-of-values": lambda: with_more_bits().entry("values", 1, part=3, dtype=4),
+    "17-fine-of-l1": lambda: with_more_bits().header("metric", 1),
     "17-fine-of-f32": lambda: File.of().entry("head", part=3),
     "17-part-after-the-last": lambda: with_more_bits().entry("head", 6, part=7),
     "17-block": lambda: File.of().entry("values", block=1),

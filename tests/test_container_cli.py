@@ -53,12 +53,14 @@ def model() -> LanguageModel:
     return random_model(tiny_config(dim=32, heads=4))
 
 
-def test_a_target_of_eight_bits_alone_says_who_has_more(cli: Cli, tmp_path: Path) -> None:
+def test_a_target_of_one_weight_mode_offers_no_other(cli: Cli, tmp_path: Path) -> None:
     """CUDA's budget is q8's, and replaced in the same way as that of a file."""
     words = ("lm.safetensors", "--target", "cuda", "--no-check", "-o", "cu")
     code, _, err = cli(*words, "--max-kl", "1e-12")
     assert code == 2 and "weights q8 cost too much: KL is " in err
-    assert "target 'c' gives weights more bits" in err and not (tmp_path / "cu").exists()
+    assert "hint: --max-kl, --min-top1" in err and not (tmp_path / "cu").exists()
+    code, _, err = cli(*words, "--weights", "f32")
+    assert code == 2 and "target 'cuda' takes language models with --weights q8, not f32" in err
     code, out, _ = cli(*words, *LOOSE)
     assert code == 0 and "within its budget" in out
 

@@ -41,6 +41,7 @@ class CudaBackend(Limits):
         fixed_agreement=Exact(),
         tools=(COMPILERS,),
         description="CUDA C++ for sm_75 and later; checked on the CPU",
+        weights=("q8",),
     )
 
     prefix: str = "crystal"

@@ -66,12 +66,9 @@ class Context:
 def cuda_language_files(container: bytes, prefix: str, header: str) -> Files:
     """PREFIX_gpu.cu and .h, an example, and the C runtime with ``container`` inside.
 
-    Raises CompileError for weights other than q8 and for more inputs than the kernels add up.
+    ``container`` is q8. Raises CompileError for more inputs than the kernels add up.
     """
     model, info = read(container)
-    if info.mode != "q8":
-        text = f"target 'cuda' takes language models with --weights q8, not {info.mode}"
-        raise refuse(text, hint="q8 is the default")
     _refuse_long_sums(model.config)
     weights = [e for e in info.entries if e.known and e.kind in MATRICES]
     context = _context(model.config, weights, prefix, header)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalc.container.kinds import Mode
+from crystalc.container.kinds import MODES, Mode
 from crystalc.diagnostics import refuse
 from crystalc.language import LanguageConfig, LanguageModel
 
@@ -143,13 +143,21 @@ def _log_softmax(logits: Array) -> Array:
     return found
 
 
-def require_quality(quality: Quality, budget: Budget, mode: Mode) -> None:
-    """Raise CompileError where a conversion costs more than the budget."""
+def require_quality(
+    quality: Quality, budget: Budget, mode: Mode, offered: tuple[Mode, ...] = MODES
+) -> None:
+    """Raise CompileError where a conversion costs more than the budget. ``offered``: what a hint
+    may name.
+    """
     excess = budget.excess(quality)
     if excess:
         text = f"weights {mode} cost too much: {'; '.join(excess)}"
-        raise refuse(text, hint=_finer(mode))
+        raise refuse(text, hint=_finer(mode, offered))
 
 
-def _finer(mode: Mode) -> str:
-    return {"q8": "try --weights int16", "int16": "try --weights f32"}.get(mode, "try --weights q8")
+def _finer(mode: Mode, offered: tuple[Mode, ...]) -> str:
+    finer: dict[Mode, Mode] = {"q8": "int16", "int16": "f32"}
+    better = finer.get(mode, "q8")
+    if better in offered:
+        return f"try --weights {better}"
+    return "--max-kl, --min-top1 and --max-perplexity-change say what it may cost"

@@ -173,7 +173,8 @@ def _wanted(header: Header) -> Iterator[tuple[Slot, bool]]:
     for places in (tensors, tables_of(header.tokens, header.merges)):
         for (kind, block), must in places:
             for part in _parts(kind, header):
-                yield (kind, block, int(part)), must and part == Part.VALUES
+                if not (config.metric == "l1" and kind == POSITIONS and part > Part.MINIMA):
+                    yield (kind, block, int(part)), must and part == Part.VALUES
 
 
 def _parts(kind: int, header: Header) -> dict[Part, tuple[Dtype, ...]]:

@@ -123,7 +123,8 @@ static int32_t check_known(const file *f, const entry *e, const rule *r, uint32_
     const uint32_t none = 0xffffffffu, dtype = dtype_of(f, r);
     const int32_t here = of_block(e->kind) ? e->block < f->blocks : e->block == none;
     const int32_t type = part_type(r, dtype, e->part);
-    if (!here || !model_has(f, r) || type < 0)
+    const int32_t unread = f->metric && e->kind == POSITIONS && e->part >= FINE;
+    if (!here || !model_has(f, r) || type < 0 || unread)
         return CRYSTAL_UNEXPECTED;
     if ((int32_t)e->dtype != type && !(type == S16R && e->dtype == S16)
         && !(type == S8R && e->dtype == S16R))

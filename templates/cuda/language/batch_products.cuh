@@ -187,10 +187,10 @@ __device__ __forceinline__ void add_product(Shared<N> &s, const uint8_t *data, c
 #pragma unroll
         for (int i = 0; i < N / 2; i++) {
             const int at = tile * 16 + lane / 4 + i % 4 / 2 * 8;
-            int2 *sum = &s.sums[sequence_of(i / 4 * 2 + i % 2)][at];
+            int2 *of = s.sums[sequence_of(i / 4 * 2 + i % 2)];
             if (at < DIM) {
-                atomicAdd(&sum->x, sums[i / 4][0][i % 4]);
-                atomicAdd(&sum->y, sums[i / 4][1][i % 4]);
+                atomicAdd(&of[at].x, sums[i / 4][0][i % 4]);
+                atomicAdd(&of[at].y, sums[i / 4][1][i % 4]);
             }
         }
     }
