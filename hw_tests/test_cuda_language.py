@@ -32,8 +32,8 @@ from crystalc_cuda.language_entry import Draw, GpuError, Plan
 from tests.language_models import random_model, tiny_config, torch_logits
 
 PLANS = {
-    "one block": Plan(1, 1, 1, 1, 0),
-    "a cluster": Plan(3, 1, 1, 0, 0),
+    "one block": Plan(1, 1, 1, 1, 1),
+    "a cluster": Plan(3, 1, 1, 0, 3),
     "a grid": Plan(4, 0, 1, 1, 0),
     "weights in L2": Plan(2, 0, 0, 0, 0),
 }

@@ -23,7 +23,8 @@ from crystalc_c.files import Files
 from crystalc_c.runtime import MAIN, language_files
 
 DEVICE = (
-    *("numbers", "tiles", "batch_products", "batch_parts", "batch"),
+    *("numbers", "tiles", "shares", "distributed"),
+    *("batch_products", "batch_parts", "batch_head", "batch"),
     *("exchange", "one_products", "one_parts", "sample", "one"),
 )
 """Sources of the kernels in ``templates/cuda/language``, in the order in which they build on each

@@ -24,13 +24,14 @@ class Draw(ctypes.Structure):
 
 
 class Plan(ctypes.Structure):
-    """How the kernel of one sequence runs."""
+    """How the kernels run; see the header."""
 
     _fields_ = (
         ("blocks", ctypes.c_int32),
         ("cluster", ctypes.c_int32),
         ("resident", ctypes.c_int32),
         ("everywhere", ctypes.c_int32),
+        ("together", ctypes.c_int32),
         ("shared", ctypes.c_size_t),
     )
 

@@ -80,8 +80,7 @@ template <int N>
 __device__ __forceinline__ void take_heads(
     Shared<N> &s, const uint8_t *data, const Matrix m, float *cache, int block, int first, int end)
 {
-    products<N, DIM_TILES>(s, data, m, [&](int r, int slot, float product, float bias,
-                                           const float *) {
+    own_products(s, data, m, [&](int r, int slot, float product, float bias, const float *) {
         const int q = sequence_of(slot), in_head = r % (HEAD_TILES * 16);
         const int part = in_head / HEAD_SIZE;
         const int at = r / (HEAD_TILES * 16) * HEAD_SIZE + in_head % HEAD_SIZE;
@@ -142,8 +141,7 @@ __device__ __forceinline__ void take_field(
     Shared<N> &s, const uint8_t *data, const Matrix m, bool wide)
 {
     const int neurons = (int)m.count;
-    products<N, DIM_TILES>(s, data, m, [&](int n, int slot, float product, float norm,
-                                           const float *row) {
+    own_products(s, data, m, [&](int n, int slot, float product, float norm, const float *row) {
         const int q = sequence_of(slot);
         if (n >= neurons)
             return;
@@ -172,7 +170,7 @@ __device__ __forceinline__ void take_field(
 template <int N>
 __device__ __forceinline__ void take_hidden(Shared<N> &s, const uint8_t *data, const Matrix m)
 {
-    products<N, DIM_TILES>(s, data, m, [&](int r, int slot, float y, float bias, const float *) {
+    own_products(s, data, m, [&](int r, int slot, float y, float bias, const float *) {
         if (r < FFN)
             s.work[sequence_of(slot)][r] = gelu(add(y, bias));
     });

@@ -15,7 +15,8 @@ struct Seen {
     int32_t token;
 };
 
-/* What a block of threads knows of its sequences. */
+/* What a block of threads knows of its sequences; of their progress, all blocks of a cluster know
+   everything: its own are the first N, then those of the next block and so on. */
 template <int N> struct Shared {
     float x[N][DIM], h[N][DIM], work[N][WORK];
     float scores[CAUSAL ? BATCH_WARPS : 1][CAUSAL ? CONTEXT : 1];
@@ -23,7 +24,8 @@ template <int N> struct Shared {
     int2 sums[N][DIM];
     Seen seen[BATCH_WARPS][N];
     float size[N], own[N];
-    int32_t length[N], start[N], place[N], end[N]; /* tokens so far, the window's first, ... */
+    int32_t length[N * MOST_CLUSTER], end[N * MOST_CLUSTER];  /* tokens so far, and at last */
+    int32_t start[N * MOST_CLUSTER], place[N * MOST_CLUSTER]; /* the window's first, the next in it */
     int32_t alive, asked;
 };
 
@@ -41,7 +43,13 @@ template <int COLUMNS> struct Loaded {
     int index[2];
 };
 
-template <int COLUMNS>
+/* HERE: from shared memory, else from the device's, where nobody writes. */
+template <bool HERE, class T> __device__ __forceinline__ T fetched(const T *at)
+{
+    return HERE ? *at : __ldg(at);
+}
+
+template <int COLUMNS, bool HERE>
 __device__ __forceinline__ Loaded<COLUMNS> loaded(const uint8_t *data, const Matrix &m, int tile)
 {
     Loaded<COLUMNS> l;
@@ -50,27 +58,38 @@ __device__ __forceinline__ Loaded<COLUMNS> loaded(const uint8_t *data, const Mat
     const float *p = parameters(data, m, tile) + lane / 4;
 #pragma unroll
     for (int k = 0; k < COLUMNS; k++)
-        l.weights[k] = __ldg(a + k * 32);
+        l.weights[k] = fetched<HERE>(a + k * 32);
     for (int i = 0; i < 2; i++, p += 8) {
-        l.scale[i] = __ldg(p + 16 * SCALE), l.second[i] = __ldg(p + 16 * BIAS);
-        l.index[i] = FINE ? __float_as_int(__ldg(p + 16 * INDEX)) : tile * 16 + lane / 4 + 8 * i;
+        l.scale[i] = fetched<HERE>(p + 16 * SCALE), l.second[i] = fetched<HERE>(p + 16 * BIAS);
+        l.index[i] = FINE ? __float_as_int(fetched<HERE>(p + 16 * INDEX))
+                          : tile * 16 + lane / 4 + 8 * i;
     }
     return l;
 }
 
+/* Digits of the sequences of a block: column k of eight of them as a lane holds it. */
+template <int N> struct Own {
+    const Shared<N> &s;
+    __device__ __forceinline__ uint4 digits(int n, int k) const
+    {
+        const int lane = threadIdx.x & 31;
+        return s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
+    }
+    __device__ __forceinline__ float size(int slot) const { return s.size[sequence_of(slot)]; }
+};
+
 /* Sums of one row tile's weights over every ``parts``-th column from ``part`` on: high and low. */
-template <int N, int COLUMNS, class Weight>
-__device__ __forceinline__ void sum_tile(const Shared<N> &s, int part, int parts, int columns,
+template <int N, int COLUMNS, class Inputs, class Weight>
+__device__ __forceinline__ void sum_tile(const Inputs &inputs, int part, int parts, int columns,
                                          Weight weight, int (&sums)[N / 8][2][4])
 {
-    const int lane = threadIdx.x & 31;
     __syncwarp(); /* what was done with sums may have parted the lanes */
 #pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
     for (int k = part; k < columns; k += parts) {
         const uint4 weights = weight(k);
 #pragma unroll
         for (int n = 0; n < N / 8; n++) {
-            const uint4 b = s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
+            const uint4 b = inputs.digits(n, k);
             multiply(sums[n][0], weights, b.x, b.y);
             multiply(sums[n][1], weights, b.z, b.w);
         }
@@ -79,9 +98,9 @@ __device__ __forceinline__ void sum_tile(const Shared<N> &s, int part, int parts
 
 /* y = what four bits more of a row tile add to this lane's products. As the runtime has it, the
    nibbles of 32 columns meet the high digits, and their minimum the sum of these. */
-template <int N>
+template <int N, bool HERE, class Inputs>
 __device__ __forceinline__ void take_more(
-    const Shared<N> &s, const uint8_t *data, const Matrix &m, int tile, float (&y)[N / 8][4])
+    const Inputs &inputs, const uint8_t *data, const Matrix &m, int tile, float (&y)[N / 8][4])
 {
     const int lane = threadIdx.x & 31, columns = (int)m.columns;
     const uint8_t *more = data + (size_t)(m.more + more_of(m, tile)) * UNIT;
@@ -90,53 +109,53 @@ __device__ __forceinline__ void take_more(
     __syncwarp();
 #pragma unroll 1
     for (int k = 0; k < columns; k++, a += 32, p += 32) {
-        const uint4 nibbles = __ldg(a);
+        const uint4 nibbles = fetched<HERE>(a);
 #pragma unroll
         for (int n = 0; n < N / 8; n++) {
-            const uint4 b = s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
+            const uint4 b = inputs.digits(n, k);
             int dots[4] = {}, all[4] = {};
             multiply(dots, nibbles, b.x, b.y);
             multiply(all, ones, b.x, b.y);
 #pragma unroll
             for (int i = 0; i < 4; i++)
-                y[n][i] = with_group(y[n][i], dots[i], __ldg(p + i / 2 * 8), all[i],
-                                     __ldg(p + 16 + i / 2 * 8));
+                y[n][i] = with_group(y[n][i], dots[i], fetched<HERE>(p + i / 2 * 8), all[i],
+                                     fetched<HERE>(p + 16 + i / 2 * 8));
         }
     }
 #pragma unroll
     for (int i = 0; i < N / 2; i++)
-        y[i / 4][i % 4] = mul(y[i / 4][i % 4], mul(s.size[sequence_of(i / 4 * 2 + i % 2)], 128.0f));
+        y[i / 4][i % 4] = mul(y[i / 4][i % 4], mul(inputs.size(i / 4 * 2 + i % 2), 128.0f));
 }
 
 /* Product of a matrix with the digits of N sequences: each(row, slot, y, second parameter, the
    row's parameters) for this lane's products. COLUMNS tiles along, 0 where that is not known; where
    few, the next row tile is on its way while this one is multiplied. */
-template <int N, int COLUMNS, class Each>
+template <int N, int COLUMNS, bool HERE, class Inputs, class Each>
 __device__ __forceinline__ void products(
-    const Shared<N> &s, const uint8_t *data, const Matrix m, Each each)
+    const Inputs &inputs, const uint8_t *data, const Matrix m, Each each)
 {
     constexpr int AHEAD = COLUMNS * (N / 8) <= 4 ? COLUMNS : 0;
     const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, end = (int)m.rows;
     float size[N / 4];
 #pragma unroll
     for (int slot = 0; slot < N / 4; slot++)
-        size[slot] = s.size[sequence_of(slot)];
+        size[slot] = inputs.size(slot);
     Loaded<AHEAD> next;
     if (warp < end)
-        next = loaded<AHEAD>(data, m, warp);
+        next = loaded<AHEAD, HERE>(data, m, warp);
     for (int tile = warp; tile < end; tile += BATCH_WARPS) {
         const uint4 *a = tile_at(data, m, tile) + lane;
         const float *row = parameters(data, m, tile) + lane / 4;
         const Loaded<AHEAD> now = next;
         if (tile + BATCH_WARPS < end)
-            next = loaded<AHEAD>(data, m, tile + BATCH_WARPS);
+            next = loaded<AHEAD, HERE>(data, m, tile + BATCH_WARPS);
         const bool fine = has_more(m, tile);
         float more[N / 8][4] = {};
         if (fine)
-            take_more(s, data, m, tile, more);
+            take_more<N, HERE>(inputs, data, m, tile, more);
         int sums[N / 8][2][4] = {};
-        sum_tile<N, COLUMNS>(s, 0, 1, COLUMNS ? COLUMNS : (int)m.columns, [&](int k) {
-            return AHEAD ? now.weights[AHEAD ? k : 0] : __ldg(a + k * 32);
+        sum_tile<N, COLUMNS>(inputs, 0, 1, COLUMNS ? COLUMNS : (int)m.columns, [&](int k) {
+            return AHEAD ? now.weights[AHEAD ? k : 0] : fetched<HERE>(a + k * 32);
         }, sums);
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
@@ -151,6 +170,14 @@ __device__ __forceinline__ void products(
     }
 }
 
+/* The same for the sequences of a block, along DIM. */
+template <int N, class Each>
+__device__ __forceinline__ void own_products(
+    const Shared<N> &s, const uint8_t *data, const Matrix &m, Each each)
+{
+    products<N, DIM_TILES, false>(Own<N>{s}, data, m, each);
+}
+
 /* h = what four bits more of some rows of a matrix add to its product. */
 template <int N>
 __device__ __forceinline__ void take_all_more(Shared<N> &s, const uint8_t *data, const Matrix &m)
@@ -158,7 +185,7 @@ __device__ __forceinline__ void take_all_more(Shared<N> &s, const uint8_t *data,
     for (int tile = threadIdx.x / 32; tile < (int)m.fine; tile += BATCH_WARPS) {
         const float *row = parameters(data, m, tile) + (threadIdx.x & 31) / 4;
         float more[N / 8][4] = {};
-        take_more(s, data, m, tile, more);
+        take_more<N, false>(Own<N>{s}, data, m, tile, more);
 #pragma unroll
         for (int i = 0; i < N / 2; i++) {
             const int r = index_of(row + i % 4 / 2 * 8, 0);
@@ -182,7 +209,7 @@ __device__ __forceinline__ void add_product(Shared<N> &s, const uint8_t *data, c
         const int tile = unit / parts;
         const uint4 *a = tile_at(data, m, tile) + lane;
         int sums[N / 8][2][4] = {};
-        sum_tile<N, 0>(s, unit % parts, parts, (int)m.columns,
+        sum_tile<N, 0>(Own<N>{s}, unit % parts, parts, (int)m.columns,
                        [&](int k) { return __ldg(a + k * 32); }, sums);
 #pragma unroll
         for (int i = 0; i < N / 2; i++) {

@@ -3,7 +3,7 @@
    CLUSTER: the grid is one cluster; a result is stored into the shared memory of every block, and
    the cluster's barrier follows. Else results go through device memory and a barrier of our own. */
 
-enum { MOST_BLOCKS = 256, MOST_CLUSTER = 16, PORTABLE_CLUSTER = 8 };
+constexpr int MOST_BLOCKS = 256;
 
 /* What every block gets from the others. A vector is written again only after another barrier than
    the one that it was read behind, so no block can be late to read it. */
@@ -28,17 +28,8 @@ struct Others {
 /* Every thread of every block comes here before any goes on, and sees what was written before. */
 template <bool CLUSTER> __device__ __forceinline__ void meet(Others &o)
 {
-    if (CLUSTER) {
-#ifdef CRYSTAL_CPU_SHIM
-        CRYSTAL_GRID_SYNC();
-#elif __CUDA_ARCH__ >= 900
-        __syncwarp();
-        asm volatile("barrier.cluster.arrive.release.aligned;\n\t"
-                     "barrier.cluster.wait.acquire.aligned;" ::
-                         : "memory");
-#endif
-        return;
-    }
+    if (CLUSTER)
+        return meet_cluster();
     __syncthreads();
     o.meetings++;
     if (threadIdx.x == 0) {
@@ -53,20 +44,6 @@ template <bool CLUSTER> __device__ __forceinline__ void meet(Others &o)
         __threadfence();
     }
     __syncthreads();
-}
-
-/* ``at`` is a place in shared memory: the same place of block ``to`` gets the word. */
-__device__ __forceinline__ void put_there(void *at, unsigned to, unsigned word)
-{
-#ifdef CRYSTAL_CPU_SHIM
-    *::crystal_shim::peer((unsigned *)at, to) = word;
-#elif __CUDA_ARCH__ >= 900
-    unsigned there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(there)
-        : "r"((unsigned)__cvta_generic_to_shared(at)), "r"(to));
-    asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(there), "r"(word) : "memory");
-#endif
 }
 
 template <class T> __device__ __forceinline__ T *in_room(const Others &o, T *at)

@@ -38,17 +38,22 @@ cudaError_t launch_one(const GPU(plan) & p, cudaStream_t stream, const OneTask &
 #ifndef CRYSTAL_CPU_SHIM
     if (p.cluster) {
         cudaLaunchAttribute cluster;
-        const cudaLaunchConfig_t how = cluster_of(p, stream, &cluster);
+        const cudaLaunchConfig_t how =
+            cluster_of(p.blocks, p.blocks, ONE_THREADS, p.shared, stream, &cluster);
         return cudaLaunchKernelEx(&how, kernel, task);
     }
 #endif
     return CRYSTAL_LAUNCH_TOGETHER(kernel, p.blocks, ONE_THREADS, p.shared, stream, task);
 }
 
-/* A plan that does not work is no error: nothing of it stays behind. */
-bool failed(cudaError_t error) { return crystal_told(error) != cudaSuccess; }
+/* Lets a kernel have all the shared memory that there is. */
+template <class Kernel> bool widened(const GPU(model) & g, Kernel kernel)
+{
+    const auto most = cudaFuncAttributeMaxDynamicSharedMemorySize;
+    return crystal_told(cudaFuncSetAttribute(kernel, most, g.shared)) == cudaSuccess;
+}
 
-/* Whether the device can hold this plan. */
+/* Whether the device can hold this plan for one sequence. */
 bool works(const GPU(model) & g, GPU(plan) & p)
 {
     const auto kernel = kernel_of(p);
@@ -56,23 +61,14 @@ bool works(const GPU(model) & g, GPU(plan) & p)
     p.shared = one_bytes(g, p);
     if (p.shared > (size_t)g.shared || (!p.cluster && p.blocks > g.processors))
         return false;
-    if (failed(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, g.shared)))
+    if (!widened(g, kernel))
         return false;
 #ifndef CRYSTAL_CPU_SHIM
-    if (p.cluster) {
-        cudaFuncAttributes made; /* code for older devices has no clusters, wherever it runs */
-        if (failed(cudaFuncGetAttributes(&made, kernel)) || made.ptxVersion < 90)
-            return false;
-        cudaLaunchAttribute cluster;
-        const cudaLaunchConfig_t how = cluster_of(p, nullptr, &cluster);
-        const auto large = cudaFuncAttributeNonPortableClusterSizeAllowed;
-        if (p.blocks > PORTABLE_CLUSTER && failed(cudaFuncSetAttribute(kernel, large, 1)))
-            return false;
-        return !failed(cudaOccupancyMaxActiveClusters(&found, kernel, &how)) && found > 0;
-    }
+    if (p.cluster)
+        return holds_cluster(kernel, p.blocks, ONE_THREADS, p.shared);
 #endif
-    return !failed(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&found, kernel, ONE_THREADS,
-                                                                 p.shared)) &&
+    return crystal_told(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+               &found, kernel, ONE_THREADS, p.shared)) == cudaSuccess &&
            found > 0;
 }
 
@@ -100,14 +96,54 @@ bool choose_plan(GPU(model) & g)
 bool sound(const GPU(plan) & p)
 {
     return p.blocks >= 1 && p.blocks <= (p.cluster ? MOST_CLUSTER : MOST_BLOCKS) &&
-           (p.resident || !p.cluster);
+           (p.resident || !p.cluster) && p.together >= 0 && p.together <= MOST_CLUSTER;
 }
 
 /* ---- many sequences ---- */
 
+constexpr int FEW = 8, MORE = 16; /* sequences of a block of threads */
+
+/* Shared memory of a block among so many that share the head. */
+size_t together_bytes(const GPU(model) & g, int blocks)
+{
+    uint32_t most = 0;
+    for (int rank = 0; rank < blocks; rank++)
+        most = std::max(most, units_of(g.matrices[HEAD], share_of(HEAD, g.matrices[HEAD], rank,
+                                                                  blocks, false)));
+    return HEAD_SHARE<FEW> + (size_t)most * UNIT;
+}
+
+/* Whether the device can have so many blocks share the head. */
+template <bool SCORE> bool works_together(const GPU(model) & g, int blocks)
+{
+    const size_t shared = together_bytes(g, blocks);
+    const auto kernel = many<FEW, SCORE, true>;
+    if (shared > (size_t)g.shared || !widened(g, kernel))
+        return false;
+#ifdef CRYSTAL_CPU_SHIM
+    return true;
+#else
+    return holds_cluster(kernel, blocks, BATCH_THREADS, shared);
+#endif
+}
+
+bool works_together(const GPU(model) & g, int blocks)
+{
+    return works_together<false>(g, blocks) && works_together<true>(g, blocks);
+}
+
+/* The most blocks: as little of the head as can be comes from L2 again. */
+int most_together(const GPU(model) & g)
+{
+    for (int blocks = MOST_CLUSTER; g.major >= 9 && blocks >= 4; blocks /= 2)
+        if (works_together(g, blocks))
+            return blocks;
+    return 0;
+}
+
 template <int N, bool SCORE> cudaError_t launch_many(const Batch &b, cudaStream_t stream)
 {
-    const auto kernel = many<N, SCORE>;
+    const auto kernel = many<N, SCORE, false>;
     const cudaError_t error = cudaFuncSetAttribute(
         kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)sizeof(Shared<N>));
     if (error != cudaSuccess)
@@ -116,15 +152,38 @@ template <int N, bool SCORE> cudaError_t launch_many(const Batch &b, cudaStream_
     return CRYSTAL_LAUNCH(kernel, blocks, BATCH_THREADS, sizeof(Shared<N>), stream, b);
 }
 
+/* Clusters of blocks that share the head; the shim has one cluster to a launch. */
+template <bool SCORE>
+cudaError_t launch_together(const GPU(model) & g, Batch b, cudaStream_t stream)
+{
+    const auto kernel = many<FEW, SCORE, true>;
+    const size_t shared = together_bytes(g, g.plan.together);
+    b.blocks = g.plan.together;
+#ifdef CRYSTAL_CPU_SHIM
+    cudaError_t error = cudaSuccess;
+    for (; error == cudaSuccess && b.first < b.sequences; b.first += FEW * b.blocks)
+        error = CRYSTAL_LAUNCH_TOGETHER(kernel, b.blocks, BATCH_THREADS, shared, stream, b);
+    return error;
+#else
+    cudaLaunchAttribute cluster;
+    const int clusters = (b.sequences - 1) / (FEW * b.blocks) + 1;
+    const cudaLaunchConfig_t how =
+        cluster_of(b.blocks, clusters * b.blocks, BATCH_THREADS, shared, stream, &cluster);
+    return cudaLaunchKernelEx(&how, kernel, b);
+#endif
+}
+
 /* As few sequences to a block as keep all processors busy. */
 template <bool SCORE>
 int32_t run_many(const GPU(model) & g, const Batch &b, cudaStream_t stream)
 {
     const size_t shared = (size_t)g.shared;
-    if (b.sequences > 8 * g.processors && sizeof(Shared<16>) <= shared)
-        return code_of(launch_many<16, SCORE>(b, stream));
-    if (sizeof(Shared<8>) <= shared)
-        return code_of(launch_many<8, SCORE>(b, stream));
+    if (g.plan.together)
+        return code_of(launch_together<SCORE>(g, b, stream));
+    if (b.sequences > FEW * g.processors && sizeof(Shared<MORE>) <= shared)
+        return code_of(launch_many<MORE, SCORE>(b, stream));
+    if (sizeof(Shared<FEW>) <= shared)
+        return code_of(launch_many<FEW, SCORE>(b, stream));
     return GPU_CODE(SMALL);
 }
 
@@ -205,6 +264,10 @@ int32_t open(const crystal &c, const GPU(plan) * plan, GPU(model) & g)
     if (plan)
         g.plan = *plan;
     if (plan ? (plan->cluster && g.major < 9) || !works(g, g.plan) : !choose_plan(g))
+        return GPU_CODE(SMALL);
+    if (!plan)
+        g.plan.together = most_together(g);
+    else if (plan->together && (g.major < 9 || !works_together(g, plan->together)))
         return GPU_CODE(SMALL);
     return upload(image, g);
 }
@@ -289,7 +352,7 @@ int32_t GPU(generate_batch)(const GPU(model) * model, void *room, int32_t sequen
     if (const int32_t code = elsewhere(*model))
         return code;
     const Batch b{model->weights, ids, given, nullptr, nullptr, nullptr, (float *)room,
-                  sequences, stride, count};
+                  sequences, stride, count, 1, 0};
     return run_many<false>(*model, b, (cudaStream_t)stream);
 }
 
@@ -305,7 +368,7 @@ int32_t GPU(score)(const GPU(model) * model, void *room, int32_t sequences, cons
     if (const int32_t code = elsewhere(*model))
         return code;
     const Batch b{model->weights, (int32_t *)ids, nullptr, targets, log_probabilities, logits,
-                  (float *)room, sequences, stride, count};
+                  (float *)room, sequences, stride, count, 1, 0};
     return run_many<true>(*model, b, (cudaStream_t)stream);
 }
 

@@ -32,13 +32,6 @@ __device__ __forceinline__ uint32_t take_shares(const One &o)
     return used;
 }
 
-/* A warp copies units of 64 bytes into shared memory. */
-__device__ __forceinline__ void copy_units(const uint8_t *to, const uint8_t *from, uint32_t n)
-{
-    for (uint32_t k = threadIdx.x & 31; k < n * (UNIT / 16); k += 32)
-        ((uint4 *)to)[k] = __ldg((const uint4 *)from + k);
-}
-
 /* This block's tiles and the norms' vectors into shared memory. */
 __device__ __forceinline__ void take_residence(One &o, unsigned char *memory, uint32_t used)
 {

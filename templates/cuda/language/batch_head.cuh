@@ -1,0 +1,239 @@
+/* The head for many sequences: what is seen of its logits, which are never kept unless asked for.
+
+   A block reads all of it from L2 for its own sequences; or the blocks of a cluster keep a share of
+   its rows each in shared memory, and tell each other the digits of all their sequences. */
+
+/* ``ids`` [sequences][stride]: tokens, of which ``lengths`` are given; ``count`` more follow.
+   Scoring, with ``targets`` [sequences][stride]: the ``count`` tokens of each row are read, and
+   log_probabilities [sequences][stride] of the targets are written. ``logits`` [sequences][stride]
+   [VOCABULARY] may be null. ``cache``: [sequences][BLOCKS][CACHE]. ``blocks`` of a cluster, if it is
+   one; ``first``: sequence of the launch. */
+struct Batch {
+    Weights weights;
+    int32_t *ids;
+    const int32_t *lengths, *targets;
+    float *log_probabilities, *logits, *cache;
+    int32_t sequences, stride, count, blocks, first;
+};
+
+/* A block among those of its cluster, whose first sequence is ``first``. */
+struct Here {
+    int rank, blocks, first;
+};
+
+/* Number ``i`` of the sequences whose progress a block of threads knows. */
+template <int N> __device__ __forceinline__ int sequence_at(Here here, int i)
+{
+    return here.first + (here.rank + i / N) % here.blocks * N + i % N;
+}
+
+__device__ __forceinline__ Seen nothing_seen()
+{
+    return Seen{-ENDLESS, 0.0f, -ENDLESS, VOCABULARY};
+}
+
+/* The first of equals stays; a lane sees its tokens in rising order but where some are FINE. */
+__device__ __forceinline__ void see(Seen &a, float logit, int token)
+{
+    const bool better = logit > a.top || (FINE && logit == a.top && token < a.token);
+    a.top = better ? logit : a.top;
+    a.token = better ? token : a.token;
+}
+
+__device__ __forceinline__ void see_score(Seen &a, float logit, bool target)
+{
+    if (logit > a.top) {
+        a.sum = add(mul(a.sum, exponential(sub(a.top, logit))), 1.0f);
+        a.top = logit;
+    } else
+        a.sum = add(a.sum, exponential(sub(logit, a.top)));
+    a.target = target ? logit : a.target;
+}
+
+__device__ __forceinline__ Seen joined_seen(Seen a, Seen b, bool score)
+{
+    if (b.top > a.top || (b.top == a.top && b.token < a.token)) {
+        const Seen c = a;
+        a = b, b = c;
+    }
+    if (score && b.sum > 0.0f)
+        a.sum = add(a.sum, mul(b.sum, exponential(sub(b.top, a.top))));
+    a.target = larger(a.target, b.target);
+    return a;
+}
+
+/* What a warp sees of rows of the head, for N sequences: to [N]. token_of(row), and row_of(q): where
+   the sequence is in [sequences][stride], or -1. */
+template <int N, bool SCORE, bool HERE, class Inputs, class Token, class Row>
+__device__ __forceinline__ void see_rows(const Inputs &inputs, const uint8_t *data, const Matrix &m,
+                                         const Batch &b, Token token_of, Row row_of, Seen *to)
+{
+    const int lane = threadIdx.x & 31;
+    Seen seen[N / 4];
+    int target[N / 4];
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) {
+        const int64_t row = SCORE ? row_of(sequence_of(i)) : -1;
+        seen[i] = nothing_seen();
+        target[i] = row >= 0 ? b.targets[row] : -1;
+    }
+    products<N, DIM_TILES, HERE>(inputs, data, m, [&](int r, int slot, float y, float bias,
+                                                      const float *) {
+        const int token = token_of(r);
+        const float logit = add(y, bias);
+        if (!SCORE)
+            return see(seen[slot], token < VOCABULARY ? logit : -ENDLESS, token);
+        if (token >= VOCABULARY)
+            return;
+        see_score(seen[slot], logit, token == target[slot]);
+        const int64_t row = b.logits ? row_of(sequence_of(slot)) : -1;
+        if (row >= 0)
+            b.logits[(size_t)row * VOCABULARY + token] = logit;
+    });
+#pragma unroll
+    for (int i = 0; i < N / 4; i++) {
+        Seen a = seen[i];
+        for (int half = 4; half < 32; half *= 2) {
+            Seen c;
+            c.top = __shfl_xor_sync(EVERY, a.top, half);
+            c.sum = __shfl_xor_sync(EVERY, a.sum, half);
+            c.target = __shfl_xor_sync(EVERY, a.target, half);
+            c.token = __shfl_xor_sync(EVERY, a.token, half);
+            a = joined_seen(a, c, SCORE);
+        }
+        if (lane < 4)
+            to[sequence_of(i)] = a;
+    }
+}
+
+/* Where the token is that sequence ``i`` of those known stands at, in [sequences][stride], or -1. */
+template <int N>
+__device__ __forceinline__ int64_t row_at(const Shared<N> &s, const Batch &b, Here here, int i)
+{
+    const int at = sequence_at<N>(here, i);
+    return at < b.sequences ? (int64_t)at * b.stride + s.place[i] : -1;
+}
+
+/* All rows for the sequences of this block: s.seen [BATCH_WARPS]. */
+template <int N, bool SCORE>
+__device__ __forceinline__ void take_head(Shared<N> &s, const Batch &b, Here here)
+{
+    const Matrix m = b.weights.matrices[HEAD];
+    see_rows<N, SCORE, false>(
+        Own<N>{s}, b.weights.base + (size_t)m.data * UNIT, m, b, [](int r) { return r; },
+        [&](int q) { return row_at(s, b, here, q); }, s.seen[threadIdx.x / 32]);
+    __syncthreads();
+}
+
+/* ---- a head that the blocks of a cluster share ---- */
+
+constexpr int HEAD_WORDS = 4 * (DIM_TILES | 1); /* odd, so that banks differ */
+constexpr int ABREAST = 16;                     /* sequences that a tile of rows meets at once */
+
+template <int N> struct Together {
+    uint4 digits[MOST_CLUSTER * N][HEAD_WORDS]; /* of all sequences of the cluster, by rank */
+    float size[MOST_CLUSTER * N];
+    Seen seen[BATCH_WARPS][MOST_CLUSTER * N];
+    Seen inbox[MOST_CLUSTER][N]; /* what the others have seen of this block's sequences */
+};
+
+/* A block's tiles begin here. */
+template <int N>
+constexpr int HEAD_SHARE = units(sizeof(Shared<N>) + sizeof(Together<N>), UNIT) * UNIT;
+
+/* Sequences ``from`` on, with digits in registers where they are few. */
+template <int N> struct Abreast {
+    static constexpr bool HELD = DIM_TILES <= 4;
+    const Together<N> &t;
+    int from;
+    uint4 held[ABREAST / 8][HELD ? DIM_TILES : 1];
+
+    __device__ __forceinline__ Abreast(const Together<N> &together, int first)
+        : t(together), from(first)
+    {
+#pragma unroll
+        for (int n = 0; HELD && n < ABREAST / 8; n++)
+#pragma unroll
+            for (int k = 0; k < DIM_TILES; k++)
+                held[n][HELD ? k : 0] = found(n, k);
+    }
+    __device__ __forceinline__ uint4 found(int n, int k) const
+    {
+        const int lane = threadIdx.x & 31;
+        return t.digits[from + n * 8 + lane / 4][k * 4 + (lane & 3)];
+    }
+    __device__ __forceinline__ uint4 digits(int n, int k) const
+    {
+        return HELD ? held[n][HELD ? k : 0] : found(n, k);
+    }
+    __device__ __forceinline__ float size(int slot) const { return t.size[from + sequence_of(slot)]; }
+};
+
+/* Copies this block's tiles of the head to ``tiles``, which are a matrix of their own then. */
+__device__ __forceinline__ Matrix take_head_share(
+    const Weights &w, const Share &share, uint8_t *tiles)
+{
+    const Matrix m = w.matrices[HEAD];
+    const uint8_t *from = w.base + (size_t)m.data * UNIT;
+    Matrix mine = m;
+    mine.rows = mine.group = (uint32_t)share.count;
+    mine.fine = (uint32_t)share.more;
+    mine.more = mine.rows * m.stride;
+    for (int j = threadIdx.x / 32; j < share.count; j += BATCH_WARPS)
+        copy_units((uint8_t *)tile_at(tiles, mine, j), (const uint8_t *)tile_at(from, m, share.tile(j)),
+                   m.stride);
+    for (int j = threadIdx.x / 32; j < share.more; j += BATCH_WARPS)
+        copy_units(tiles + (size_t)(mine.more + more_of(mine, j)) * UNIT,
+                   from + (size_t)(m.more + more_of(m, share.tile(j))) * UNIT, m.more_stride());
+    return mine;
+}
+
+/* Digits of this block's sequences to every block. */
+template <int N>
+__device__ __forceinline__ void tell_digits(const Shared<N> &s, Together<N> &t, Here here)
+{
+    constexpr int WORDS = 4 * DIM_TILES;
+    for (int i = threadIdx.x; i < N * WORDS * here.blocks; i += BATCH_THREADS) {
+        const int q = i / WORDS % N, word = i % WORDS;
+        put_there(&t.digits[here.rank * N + q][word], (unsigned)(i / WORDS / N), s.digits[q][word]);
+    }
+    for (int i = threadIdx.x; i < N * here.blocks; i += BATCH_THREADS)
+        put_there(&t.size[here.rank * N + i % N], (unsigned)(i / N), __float_as_uint(s.size[i % N]));
+}
+
+/* What this block has seen of every sequence, to the block that it belongs to. */
+template <int N, bool SCORE>
+__device__ __forceinline__ void tell_seen(Together<N> &t, Here here)
+{
+    for (int i = threadIdx.x; i < N * here.blocks; i += BATCH_THREADS) {
+        Seen a = t.seen[0][i];
+        for (int warp = 1; warp < BATCH_WARPS; warp++)
+            a = joined_seen(a, t.seen[warp][i], SCORE);
+        put_there(&t.inbox[here.rank][i % N], (unsigned)(i / N),
+                  make_uint4(__float_as_uint(a.top), __float_as_uint(a.sum),
+                             __float_as_uint(a.target), (unsigned)a.token));
+    }
+}
+
+/* This block's rows for all sequences of the cluster; then t.inbox [blocks] of its own. */
+template <int N, bool SCORE>
+__device__ __forceinline__ void take_head_together(
+    const Shared<N> &s, Together<N> &t, const uint8_t *tiles, const Matrix &mine,
+    const Share &share, const Batch &b, Here here)
+{
+    tell_digits(s, t, here);
+    meet_cluster();
+    for (int from = 0; from < N * here.blocks; from += ABREAST)
+        see_rows<ABREAST, SCORE, true>(
+            Abreast<N>(t, from), tiles, mine, b,
+            [&](int r) { return FINE ? r : share.tile(r / 16) * 16 + r % 16; },
+            [&](int q) {
+                const int i = from + q, rank = i / N + here.blocks - here.rank;
+                const int known = rank % here.blocks * N + i % N;
+                return i < N * here.blocks ? row_at(s, b, here, known) : -1;
+            },
+            t.seen[threadIdx.x / 32] + from);
+    __syncthreads();
+    tell_seen<N, SCORE>(t, here);
+    meet_cluster();
+}
