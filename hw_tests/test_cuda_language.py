@@ -180,19 +180,21 @@ BARRIERS = {
     "sums of warps": without_barrier("row_sums"),
     "largest of warps": without_barrier("cut_digits"),
     "a norm of many": without_barrier("take_norm"),
-    "the cluster's": lambda text: text.replace("        CRYSTAL_GRID_SYNC();\n", ""),
+    "the cluster's": lambda text: text.replace("    CRYSTAL_GRID_SYNC();\n", ""),
+    "digits of all": without_barrier("take_head_together", 0, "meet_cluster();"),
+    "best of all": without_barrier("take_head_together", 1, "meet_cluster();"),
 }
 
 
 @pytest.mark.parametrize("barrier", BARRIERS)
 def test_a_missing_barrier_is_felt(barrier: str) -> None:
     """In some order of threads the launch fails or the text is another."""
-    path = build(changed("l1", "without-" + barrier.replace(" ", "-"), BARRIERS[barrier]))
+    path = build(changed("two blocks", "without-" + barrier.replace(" ", "-"), BARRIERS[barrier]))
     assert any(texts_agree(path, order).returncode for order in ORDERS)
 
 
 def test_with_its_barriers_nothing_is_felt() -> None:
-    assert not any(texts_agree(library("l1"), order).returncode for order in ORDERS)
+    assert not any(texts_agree(library("two blocks"), order).returncode for order in ORDERS)
 
 
 def test_a_count_of_meetings_may_wrap() -> None:

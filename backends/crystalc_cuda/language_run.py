@@ -3,7 +3,7 @@
     python -m crystalc_cuda.language_run LIBRARY logits PREFIX IDS.npy LOGITS.npy
     python -m crystalc_cuda.language_run LIBRARY texts PREFIX COUNT TOKEN...
 
-The second prints JSON: greedy tokens of both kernels and of the C runtime in the same library.
+The second prints JSON: greedy tokens of the kernels and of the C runtime in the same library.
 """
 
 from __future__ import annotations
@@ -90,9 +90,15 @@ def main(library: str, what: str, prefix: str, *words: str) -> None:
         np.save(words[1], model.score(ids, np.zeros_like(ids))[1])
         return
     count, prompt = int(words[0]), np.array([int(w) for w in words[1:]])
-    one, many = model.generate(prompt, count)[0], model.generate_batch([prompt], count)[0]
-    wanted = ShimModel.runtime_text(Path(library).resolve(), prefix, prompt, count)
-    print(json.dumps({"one": one.tolist(), "many": many.tolist(), "runtime": wanted}))
+    texts = {
+        "one": model.generate(prompt, count)[0].tolist(),
+        "many": model.generate_batch([prompt], count)[0].tolist(),
+        "runtime": ShimModel.runtime_text(Path(library).resolve(), prefix, prompt, count),
+    }
+    if model.model.plan.together:
+        apart = ShimModel(library, prefix, Plan(1, 0, 0, 0, 0))
+        texts["many, apart"] = apart.generate_batch([prompt], count)[0].tolist()
+    print(json.dumps(texts))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ __device__ __forceinline__ int sane(int token)
 }
 
 template <int N, bool SCORE>
-__device__ __forceinline__ void begin(Shared<N> &s, const Batch &b, Here here)
+__device__ __forceinline__ void begin(Shared<N> &s, const Batch &b)
 {
     for (int i = threadIdx.x; i < N * DIM; i += BATCH_THREADS)
         s.sums[i / DIM][i % DIM] = make_int2(0, 0);
-    for (int i = threadIdx.x; i < N * here.blocks; i += BATCH_THREADS) {
-        const int at = sequence_at<N>(here, i);
+    for (int i = threadIdx.x; i < N * s.here.blocks; i += BATCH_THREADS) {
+        const int at = sequence_at(s, i);
         const int given = at >= b.sequences ? 0 : SCORE ? b.count : b.lengths[at];
         const int more = SCORE ? 0 : b.count;
         const bool there = given > 0 && given <= b.stride - more; /* others are left alone */
@@ -42,12 +42,12 @@ template <int N, bool SCORE> __device__ __forceinline__ bool is_last(const Share
 }
 
 /* Whether any sequence of the cluster still runs, and whether any needs the head. */
-template <int N, bool SCORE> __device__ __forceinline__ void look(Shared<N> &s, Here here)
+template <int N, bool SCORE> __device__ __forceinline__ void look(Shared<N> &s)
 {
     if (threadIdx.x == 0)
         s.alive = s.asked = 0;
     __syncthreads();
-    for (int i = threadIdx.x; i < N * here.blocks; i += BATCH_THREADS)
+    for (int i = threadIdx.x; i < N * s.here.blocks; i += BATCH_THREADS)
         if (runs<N, SCORE>(s, i)) {
             s.alive = 1; /* every thread writes the same */
             if (is_last<N, SCORE>(s, i))
@@ -57,11 +57,11 @@ template <int N, bool SCORE> __device__ __forceinline__ void look(Shared<N> &s, 
 }
 
 template <int N>
-__device__ __forceinline__ void take_tokens(Shared<N> &s, const Batch &b, int first)
+__device__ CRYSTAL_OUT_OF_LINE void take_tokens(Shared<N> &s, const Batch &b)
 {
     for (int i = threadIdx.x; i < N * DIM; i += BATCH_THREADS) {
         const int q = i / DIM, at = s.start[q] + s.place[q];
-        const int32_t *ids = b.ids + (size_t)(first + q) * b.stride;
+        const int32_t *ids = b.ids + (size_t)sequence_at(s, q) * b.stride;
         const int token = at < s.length[q] ? sane(ids[at]) : 0;
         s.x[q][i % DIM] = embedded(b.weights, token, s.place[q], i % DIM);
     }
@@ -80,16 +80,16 @@ __device__ __forceinline__ Seen all_seen(const Seen (*seen)[N], int q, int parts
 
 /* The next token or the score of each sequence, and which place follows. */
 template <int N, bool SCORE>
-__device__ __forceinline__ void advance(
-    Shared<N> &s, const Batch &b, Here here, const Seen (*seen)[N], int parts)
+__device__ CRYSTAL_OUT_OF_LINE void advance(
+    Shared<N> &s, const Batch &b, const Seen (*seen)[N], int parts)
 {
-    for (int i = threadIdx.x; i < N * here.blocks; i += BATCH_THREADS) {
+    for (int i = threadIdx.x; i < N * s.here.blocks; i += BATCH_THREADS) {
         if (!runs<N, SCORE>(s, i))
             continue;
         const bool last = is_last<N, SCORE>(s, i);
         if (last && i < N) {
             const Seen a = all_seen<N>(seen, i, parts, SCORE);
-            const size_t row = (size_t)sequence_at<N>(here, i) * b.stride;
+            const size_t row = (size_t)sequence_at(s, i) * b.stride;
             if (SCORE)
                 b.log_probabilities[row + s.place[i]] = a.target - a.top - logf(a.sum);
             else
@@ -110,15 +110,17 @@ __device__ __forceinline__ void advance(
 /* One token of each sequence through the blocks of the model; but for keys and values, the last
    only if the head is asked. */
 template <int N>
-__device__ __forceinline__ void take_blocks(Shared<N> &s, const Batch &b, int first)
+__device__ __forceinline__ void take_blocks(Shared<N> &s, const Batch &b)
 {
+    const int first = sequence_at(s, 0);
     for (int i = 0; i < BLOCKS; i++) {
         const Matrix *m = b.weights.matrices + i * PER_BLOCK;
         const float *vectors = b.weights.vectors + (size_t)i * 6 * DIM;
         const auto data = [&](int k) { return b.weights.base + (size_t)m[k].data * UNIT; };
         if (CAUSAL) {
             take_norm(s, vectors);
-            take_heads(s, data(QUERY_KEY_VALUE), m[QUERY_KEY_VALUE], b.cache, i, first, b.sequences);
+            take_heads(s, data(QUERY_KEY_VALUE), m[QUERY_KEY_VALUE], b.cache, i, first,
+                       b.sequences);
             if (i + 1 == BLOCKS && !s.asked)
                 return;
             take_attention(s, data(OUTPUT), m[OUTPUT], b.cache, i, first, b.sequences);
@@ -139,33 +141,32 @@ __device__ __forceinline__ void take_blocks(Shared<N> &s, const Batch &b, int fi
 
 /* TOGETHER: the blocks of a cluster share the head, and go from token to token together. */
 template <int N, bool SCORE, bool TOGETHER>
-static __global__ void __launch_bounds__(BATCH_THREADS, 1) many(const Batch b)
+static __global__ void __launch_bounds__(BATCH_THREADS, 1) many(const __grid_constant__ Batch b)
 {
     CRYSTAL_DYNAMIC_SHARED(unsigned char, memory);
     Shared<N> &s = *(Shared<N> *)memory;
     Together<N> &t = *(Together<N> *)(memory + sizeof(Shared<N>));
-    const int blocks = TOGETHER ? b.blocks : 1, rank = (int)blockIdx.x % blocks;
-    const Here here{rank, blocks, b.first + ((int)blockIdx.x - rank) * N};
-    uint8_t *tiles = memory + HEAD_SHARE<N>;
-    Share share{};
-    Matrix mine{};
+    uint8_t *const tiles = memory + HEAD_SHARE<N>;
+    if (threadIdx.x == 0) {
+        const int blocks = TOGETHER ? b.blocks : 1, rank = (int)blockIdx.x % blocks;
+        s.here = Here{rank, blocks, b.first + ((int)blockIdx.x - rank) * N};
+    }
+    __syncthreads();
     if (TOGETHER) {
-        share = share_of(HEAD, b.weights.matrices[HEAD], rank, blocks, false);
-        mine = take_head_share(b.weights, share, tiles);
+        take_head_share(s, t, b.weights, tiles);
         meet_cluster();
     }
-    begin<N, SCORE>(s, b, here);
-    for (look<N, SCORE>(s, here); s.alive; look<N, SCORE>(s, here)) {
-        take_tokens(s, b, here.first + rank * N);
-        take_blocks(s, b, here.first + rank * N);
+    begin<N, SCORE>(s, b);
+    for (look<N, SCORE>(s); s.alive; look<N, SCORE>(s)) {
+        take_tokens(s, b);
+        take_blocks(s, b);
         if (s.asked) {
             take_norm(s, b.weights.vectors + (size_t)BLOCKS * 6 * DIM);
             if (TOGETHER)
-                take_head_together<N, SCORE>(s, t, tiles, mine, share, b, here);
+                take_head_together<N, SCORE>(s, t, tiles, b);
             else
-                take_head<N, SCORE>(s, b, here);
+                take_head<N, SCORE>(s, b);
         }
-        advance<N, SCORE>(s, b, here, TOGETHER ? t.inbox : s.seen,
-                          TOGETHER ? blocks : BATCH_WARPS);
+        advance<N, SCORE>(s, b, TOGETHER ? t.inbox : s.seen, TOGETHER ? b.blocks : BATCH_WARPS);
     }
 }

@@ -23,7 +23,7 @@ __device__ __forceinline__ void take_digits(Shared<N> &s, int q, const float *v,
 }
 
 /* Digits of norm(x); h = norm(x) stays. */
-template <int N> __device__ __forceinline__ void take_norm(Shared<N> &s, const float *vectors)
+template <int N> __device__ CRYSTAL_OUT_OF_LINE void take_norm(Shared<N> &s, const float *vectors)
 {
     const int lane = threadIdx.x & 31;
     for (int q = threadIdx.x / 32; q < N; q += BATCH_WARPS) {
@@ -45,6 +45,8 @@ __device__ __forceinline__ float *keys_of(float *cache, int sequence, int block)
     return cache + ((size_t)sequence * BLOCKS + (size_t)block) * CACHE;
 }
 
+constexpr int IN_FLIGHT = 16; /* values under way to a lane at once: even, as sums are of pairs */
+
 /* put(d, y) for y [HEAD_SIZE] of one head. A whole warp; ``scores`` [CONTEXT] is its own. */
 template <class Put>
 __device__ __forceinline__ void attend(
@@ -64,20 +66,25 @@ __device__ __forceinline__ void attend(
     __syncwarp();
     softmax(scores, n);
     for (int d = lane; d < HEAD_SIZE; d += 32) {
-        float even = 0.0f, odd = 0.0f; /* places */
-        for (int j = 0; j < n; j += 2) {
-            even = add(even, mul(values[j * DIM + d], scores[j]));
-            if (j + 1 < n)
-                odd = add(odd, mul(values[(j + 1) * DIM + d], scores[j + 1]));
+        float sums[2] = {}; /* of even and of odd places */
+        for (int from = 0; from < n; from += IN_FLIGHT) {
+            float found[IN_FLIGHT];
+#pragma unroll
+            for (int j = 0; j < IN_FLIGHT; j++)
+                found[j] = from + j < n ? values[(from + j) * DIM + d] : 0.0f;
+#pragma unroll
+            for (int j = 0; j < IN_FLIGHT; j++)
+                if (from + j < n)
+                    sums[j % 2] = add(sums[j % 2], mul(found[j], scores[from + j]));
         }
-        put(d, add(even, odd));
+        put(d, add(sums[0], sums[1]));
     }
     __syncwarp();
 }
 
 /* Queries into work, keys and values into the cache. */
 template <int N>
-__device__ __forceinline__ void take_heads(
+__device__ CRYSTAL_OUT_OF_LINE void take_heads(
     Shared<N> &s, const uint8_t *data, const Matrix m, float *cache, int block, int first, int end)
 {
     own_products(s, data, m, [&](int r, int slot, float product, float bias, const float *) {
@@ -102,7 +109,7 @@ __device__ __forceinline__ void take_heads(
 }
 
 template <int N>
-__device__ __forceinline__ void take_attention(
+__device__ CRYSTAL_OUT_OF_LINE void take_attention(
     Shared<N> &s, const uint8_t *data, const Matrix m, float *cache, int block, int first, int end)
 {
     const int warp = threadIdx.x / 32;
@@ -137,7 +144,7 @@ __device__ __forceinline__ float distance_l1(const float *x, const uint4 *tile, 
 
 /* Weights of the neurons into work; digits of them, unless the values are wide. */
 template <int N>
-__device__ __forceinline__ void take_field(
+__device__ CRYSTAL_OUT_OF_LINE void take_field(
     Shared<N> &s, const uint8_t *data, const Matrix m, bool wide)
 {
     const int neurons = (int)m.count;
@@ -168,7 +175,7 @@ __device__ __forceinline__ void take_field(
 }
 
 template <int N>
-__device__ __forceinline__ void take_hidden(Shared<N> &s, const uint8_t *data, const Matrix m)
+__device__ CRYSTAL_OUT_OF_LINE void take_hidden(Shared<N> &s, const uint8_t *data, const Matrix m)
 {
     own_products(s, data, m, [&](int r, int slot, float y, float bias, const float *) {
         if (r < FFN)

@@ -1,7 +1,9 @@
 /* Many sequences: a block of threads takes SEQUENCES of them through the whole model and waits for
    nobody. Weights come from L2, once a token for all of its sequences. */
 
-enum { BATCH_THREADS = 256, BATCH_WARPS = BATCH_THREADS / 32 };
+/* So many threads that a processor mostly has a warp with work; the parts of a model are out of
+   line, so that each has all registers to itself. */
+enum { BATCH_THREADS = 512, BATCH_WARPS = BATCH_THREADS / 32 };
 constexpr __host__ __device__ int most(int a, int b) { return a > b ? a : b; }
 constexpr int INPUT_TILES = units(most(DIM, most(MOST_NEURONS, FFN)), 32);
 constexpr int WORK = most(DIM, most(units(MOST_NEURONS, 4) * 4, FFN));
@@ -15,6 +17,11 @@ struct Seen {
     int32_t token;
 };
 
+/* A block among those of its cluster, whose first sequence is ``first``. */
+struct Here {
+    int rank, blocks, first;
+};
+
 /* What a block of threads knows of its sequences; of their progress, all blocks of a cluster know
    everything: its own are the first N, then those of the next block and so on. */
 template <int N> struct Shared {
@@ -25,8 +32,9 @@ template <int N> struct Shared {
     Seen seen[BATCH_WARPS][N];
     float size[N], own[N];
     int32_t length[N * MOST_CLUSTER], end[N * MOST_CLUSTER];  /* tokens so far, and at last */
-    int32_t start[N * MOST_CLUSTER], place[N * MOST_CLUSTER]; /* the window's first, the next in it */
+    int32_t start[N * MOST_CLUSTER], place[N * MOST_CLUSTER]; /* a window's first, the next in it */
     int32_t alive, asked;
+    Here here;
 };
 
 /* The sequence of a lane's sums: slots are numbers that the compiler knows. */
@@ -35,46 +43,22 @@ __device__ __forceinline__ int sequence_of(int slot)
     return slot / 2 * 8 + (threadIdx.x & 3) * 2 + slot % 2;
 }
 
-/* Weights of a row tile along COLUMNS tiles, and of this lane's two rows: which they are in the
-   matrix, and the parameters SCALE and the one that is called BIAS or NORM. */
-template <int COLUMNS> struct Loaded {
-    uint4 weights[COLUMNS ? COLUMNS : 1];
-    float scale[2], second[2];
-    int index[2];
-};
-
 /* HERE: from shared memory, else from the device's, where nobody writes. */
 template <bool HERE, class T> __device__ __forceinline__ T fetched(const T *at)
 {
     return HERE ? *at : __ldg(at);
 }
 
-template <int COLUMNS, bool HERE>
-__device__ __forceinline__ Loaded<COLUMNS> loaded(const uint8_t *data, const Matrix &m, int tile)
-{
-    Loaded<COLUMNS> l;
-    const int lane = threadIdx.x & 31;
-    const uint4 *a = tile_at(data, m, tile) + lane;
-    const float *p = parameters(data, m, tile) + lane / 4;
-#pragma unroll
-    for (int k = 0; k < COLUMNS; k++)
-        l.weights[k] = fetched<HERE>(a + k * 32);
-    for (int i = 0; i < 2; i++, p += 8) {
-        l.scale[i] = fetched<HERE>(p + 16 * SCALE), l.second[i] = fetched<HERE>(p + 16 * BIAS);
-        l.index[i] = FINE ? __float_as_int(fetched<HERE>(p + 16 * INDEX))
-                          : tile * 16 + lane / 4 + 8 * i;
-    }
-    return l;
-}
-
-/* Digits of the sequences of a block: column k of eight of them as a lane holds it. */
+/* Digits of the sequences of a block: column k of eight of them as a lane holds it. digits(n, k)
+   takes numbers that the compiler knows. */
 template <int N> struct Own {
     const Shared<N> &s;
-    __device__ __forceinline__ uint4 digits(int n, int k) const
+    __device__ __forceinline__ uint4 found(int n, int k) const
     {
         const int lane = threadIdx.x & 31;
         return s.digits[n * 8 + lane / 4][k * 4 + (lane & 3)];
     }
+    __device__ __forceinline__ uint4 digits(int n, int k) const { return found(n, k); }
     __device__ __forceinline__ float size(int slot) const { return s.size[sequence_of(slot)]; }
 };
 
@@ -112,7 +96,7 @@ __device__ __forceinline__ void take_more(
         const uint4 nibbles = fetched<HERE>(a);
 #pragma unroll
         for (int n = 0; n < N / 8; n++) {
-            const uint4 b = inputs.digits(n, k);
+            const uint4 b = inputs.found(n, k);
             int dots[4] = {}, all[4] = {};
             multiply(dots, nibbles, b.x, b.y);
             multiply(all, ones, b.x, b.y);
@@ -127,55 +111,55 @@ __device__ __forceinline__ void take_more(
         y[i / 4][i % 4] = mul(y[i / 4][i % 4], mul(inputs.size(i / 4 * 2 + i % 2), 128.0f));
 }
 
-/* Product of a matrix with the digits of N sequences: each(row, slot, y, second parameter, the
-   row's parameters) for this lane's products. COLUMNS tiles along, 0 where that is not known; where
-   few, the next row tile is on its way while this one is multiplied. */
-template <int N, int COLUMNS, bool HERE, class Inputs, class Each>
-__device__ __forceinline__ void products(
-    const Inputs &inputs, const uint8_t *data, const Matrix m, Each each)
+/* Product of a matrix along DIM with the digits of N sequences: each(row, slot, y, the row's BIAS or
+   NORM, its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... */
+template <int N, bool HERE, class Inputs, class Each>
+__device__ __forceinline__ void products(const Inputs &inputs, const uint8_t *data, const Matrix &m,
+                                         int warp, int warps, Each each)
 {
-    constexpr int AHEAD = COLUMNS * (N / 8) <= 4 ? COLUMNS : 0;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x & 31, end = (int)m.rows;
+    const int lane = threadIdx.x & 31, end = (int)m.rows;
     float size[N / 4];
 #pragma unroll
     for (int slot = 0; slot < N / 4; slot++)
         size[slot] = inputs.size(slot);
-    Loaded<AHEAD> next;
-    if (warp < end)
-        next = loaded<AHEAD, HERE>(data, m, warp);
-    for (int tile = warp; tile < end; tile += BATCH_WARPS) {
+    for (int tile = warp; tile < end; tile += warps) {
         const uint4 *a = tile_at(data, m, tile) + lane;
         const float *row = parameters(data, m, tile) + lane / 4;
-        const Loaded<AHEAD> now = next;
-        if (tile + BATCH_WARPS < end)
-            next = loaded<AHEAD, HERE>(data, m, tile + BATCH_WARPS);
+        float scale[2], bias[2]; /* or a NORM, which is in the same place */
+        int index[2];
+        for (int i = 0; i < 2; i++) {
+            scale[i] = fetched<HERE>(row + 16 * SCALE + 8 * i);
+            bias[i] = fetched<HERE>(row + 16 * BIAS + 8 * i);
+            index[i] = tile * 16 + lane / 4 + 8 * i;
+            if (FINE)
+                index[i] = __float_as_int(fetched<HERE>(row + 16 * INDEX + 8 * i));
+        }
         const bool fine = has_more(m, tile);
         float more[N / 8][4] = {};
         if (fine)
             take_more<N, HERE>(inputs, data, m, tile, more);
         int sums[N / 8][2][4] = {};
-        sum_tile<N, COLUMNS>(inputs, 0, 1, COLUMNS ? COLUMNS : (int)m.columns, [&](int k) {
-            return AHEAD ? now.weights[AHEAD ? k : 0] : fetched<HERE>(a + k * 32);
-        }, sums);
+        sum_tile<N, DIM_TILES>(inputs, 0, 1, DIM_TILES,
+                               [&](int k) { return fetched<HERE>(a + k * 32); }, sums);
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int slot = n * 2 + i % 2;
-                float y = joined(sums[n][0][i], sums[n][1][i], size[slot], now.scale[i / 2]);
+                float y = joined(sums[n][0][i], sums[n][1][i], size[slot], scale[i / 2]);
                 if (fine)
                     y = add(y, more[n][i]);
-                each(now.index[i / 2], slot, y, now.second[i / 2], row + i / 2 * 8);
+                each(index[i / 2], slot, y, bias[i / 2], row + i / 2 * 8);
             }
     }
 }
 
-/* The same for the sequences of a block, along DIM. */
+/* The same for the sequences of a block. */
 template <int N, class Each>
 __device__ __forceinline__ void own_products(
     const Shared<N> &s, const uint8_t *data, const Matrix &m, Each each)
 {
-    products<N, DIM_TILES, false>(Own<N>{s}, data, m, each);
+    products<N, false>(Own<N>{s}, data, m, (int)threadIdx.x / 32, BATCH_WARPS, each);
 }
 
 /* h = what four bits more of some rows of a matrix add to its product. */
@@ -198,7 +182,7 @@ __device__ __forceinline__ void take_all_more(Shared<N> &s, const uint8_t *data,
 /* x += matrix times digits + bias: the few rows are shared by all warps, whose integers add up.
    h may be lost. */
 template <int N>
-__device__ __forceinline__ void add_product(Shared<N> &s, const uint8_t *data, const Matrix m)
+__device__ CRYSTAL_OUT_OF_LINE void add_product(Shared<N> &s, const uint8_t *data, const Matrix m)
 {
     const int lane = threadIdx.x & 31;
     int parts = BATCH_WARPS / (int)m.rows;
@@ -238,7 +222,7 @@ __device__ __forceinline__ void add_product(Shared<N> &s, const uint8_t *data, c
 
 /* x += matrix of sixteen bits times work + bias: one neuron after another, as the runtime adds. */
 template <int N>
-__device__ __forceinline__ void add_wide_product(
+__device__ CRYSTAL_OUT_OF_LINE void add_wide_product(
     Shared<N> &s, const uint8_t *data, const Matrix &m, int neurons)
 {
     const int r = threadIdx.x & 15, from = (threadIdx.x & 16) / 16 * (N / 2);

@@ -1,5 +1,5 @@
-/* Blocks of a cluster: their barrier, and stores into each other's shared memory. On the shim a whole
-   launch is one cluster. */
+/* Blocks of a cluster: their barrier, and stores into each other's shared memory. On the shim a
+   whole launch is one cluster. */
 
 constexpr int MOST_CLUSTER = 16, PORTABLE_CLUSTER = 8;
 

@@ -208,7 +208,8 @@ Image image_of(const crystal &c, GPU(model) & g)
         put_block(image, c.block[i], g.matrices + i * PER_BLOCK);
     g.matrices[HEAD] = put_matrix(image, rows_of(c.head), DIM, nullptr);
     const std::vector<float> vectors = norms_of(c);
-    const std::vector<float> tokens = rows_as_floats(c.embedding), places = rows_as_floats(c.places);
+    const std::vector<float> tokens = rows_as_floats(c.embedding);
+    const std::vector<float> places = rows_as_floats(c.places);
     const size_t parts[] = {
         image.put(g.matrices, sizeof g.matrices),
         image.put(vectors.data(), vectors.size() * sizeof(float)),

@@ -126,7 +126,7 @@ __device__ __forceinline__ void take_token(One &o, int token, int place, bool la
 }
 
 template <bool CLUSTER, bool RESIDENT>
-static __global__ void __launch_bounds__(ONE_THREADS, 1) one(const OneTask task)
+static __global__ void __launch_bounds__(ONE_THREADS, 1) one(const __grid_constant__ OneTask task)
 {
     CRYSTAL_DYNAMIC_SHARED(unsigned char, memory);
     OneShared &s = *(OneShared *)memory;

@@ -121,8 +121,8 @@ struct RowSums {
     float more;
 };
 
-/* Sums of row tiles ``from`` to ``from + n`` of this block. Out of line, so that the code of a token
-   stays in the instruction cache. */
+/* Sums of row tiles ``from`` to ``from + n`` of this block. Out of line, so that the code of a
+   token stays in the instruction cache. */
 template <bool RESIDENT>
 __device__ CRYSTAL_OUT_OF_LINE RowSums row_sums(const uint8_t *base, int matrix, int from, int n)
 {

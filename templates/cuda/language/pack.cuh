@@ -142,8 +142,8 @@ static void put_more(uint8_t *tile, const Row &row, int r, int columns)
     }
 }
 
-/* ``field`` is the block whose neurons the rows are, or null. ``group``: row tiles of a group, 0 for
-   all of them. */
+/* ``field`` is the block whose neurons the rows are, or null. ``group``: row tiles of a group, 0
+   for all of them. */
 static Matrix put_matrix(
     Image &image, std::vector<Row> rows, int columns, const block *field, int group = 0)
 {

@@ -19,8 +19,8 @@ constexpr int HEAD_TILES = units(3 * HEAD_SIZE, 16); /* query, key and value of 
 
 /* ``data``: where its first tile is, and ``stride`` how far it is to the next rows, in units of 64
    bytes. ``rows``: tiles down, ``columns``: tiles along, ``count``: rows that are not padding. The
-   parameters are ``behind`` bytes from their tiles. Of every ``group`` row tiles, ``fine`` have more
-   bits, which begin ``more`` units after the first tile. */
+   parameters are ``behind`` bytes from their tiles. Of every ``group`` row tiles, ``fine`` have
+   more bits, which begin ``more`` units after the first tile. */
 struct Matrix {
     uint32_t data, stride, rows, columns, count, behind, group, fine, more;
 

@@ -22,6 +22,7 @@
 #endif
 #define __align__(n) __attribute__((aligned(n)))
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __cluster_dims__(...)
 /* A block's own copy of these is swapped in when it runs (grid.h). */
 #define __shared__ static __attribute__((section("crystal_shared")))
