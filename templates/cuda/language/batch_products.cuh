@@ -111,8 +111,9 @@ __device__ __forceinline__ void take_more(
         y[i / 4][i % 4] = mul(y[i / 4][i % 4], mul(inputs.size(i / 4 * 2 + i % 2), 128.0f));
 }
 
-/* Product of a matrix along DIM with the digits of N sequences: each(row, slot, y, the row's BIAS or
-   NORM, its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... */
+/* Product of a matrix along DIM with the digits of N sequences: each(row, slot, y, the row's BIAS,
+   its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... Where a
+   row is a neuron, NORM is in the place of BIAS. */
 template <int N, bool HERE, class Inputs, class Each>
 __device__ __forceinline__ void products(const Inputs &inputs, const uint8_t *data, const Matrix &m,
                                          int warp, int warps, Each each)
@@ -125,7 +126,7 @@ __device__ __forceinline__ void products(const Inputs &inputs, const uint8_t *da
     for (int tile = warp; tile < end; tile += warps) {
         const uint4 *a = tile_at(data, m, tile) + lane;
         const float *row = parameters(data, m, tile) + lane / 4;
-        float scale[2], bias[2]; /* or a NORM, which is in the same place */
+        float scale[2], bias[2];
         int index[2];
         for (int i = 0; i < 2; i++) {
             scale[i] = fetched<HERE>(row + 16 * SCALE + 8 * i);
