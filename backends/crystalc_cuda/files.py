@@ -14,6 +14,7 @@ from crystalc_cuda import lanes
 from crystalc_cuda.lanes import Lanes
 from crystalc_cuda.memory import Constant, Long, Member, Memory, Step
 from crystalc_cuda.numbers import real, storage
+from crystalc_cuda.rescale import with_high_words
 from crystalc_cuda.softmax import without_softmax
 from crystalc_cuda.tiles import Tiles
 
@@ -76,7 +77,7 @@ class Context:
 
 def write(graph: Graph, name: str, header: str, kernel: str) -> Files:
     """Every file of the artefact by name; ``kernel`` is ``auto``, ``lanes`` or ``tiles``."""
-    context = _context(without_softmax(graph), name, header, kernel)
+    context = _context(with_high_words(without_softmax(graph)), name, header, kernel)
     return {
         PurePosixPath(f"{name}.h"): render("cuda/model.h.j2", context),
         PurePosixPath(f"{name}.cu"): render("cuda/model.cu.j2", context),
@@ -87,8 +88,8 @@ def write(graph: Graph, name: str, header: str, kernel: str) -> Files:
 
 
 def _context(graph: Graph, name: str, header: str, kernel: str) -> Context:
-    memory = Memory(graph)
     small = lanes.fits(graph) if kernel == "auto" else kernel == "lanes"
+    memory = Memory(graph, words=not small)
     made = Lanes(graph, memory) if small else Tiles(graph, memory)
     longs, held, far = made.longs, made.held, made.far
     warps = 4 if small else _warps(longs)
