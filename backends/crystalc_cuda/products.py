@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from crystalc.ir import FixedType, Node, Op
 from crystalc_cuda import fragments
 from crystalc_cuda.fragments import TILE, Order
@@ -103,9 +105,7 @@ class Products(Text):
             self._quad_sum(i)
 
     def _declare_sums(self, i: int) -> None:
-        name, tiles = self._name(i), self.schedule.tiles(i)
-        more = "" if self.graph.is_fixed else f", {name}_e[{tiles}][4] = {{}}"
-        self.step("", [f"{self._sum(i)} {name}[{tiles}][4] = {{}}{more};"])
+        self.step("", self._first_of_sums(i, self.schedule.tiles(i), "0"))
 
     def _sum(self, i: int) -> str:
         return "int32_t" if self.graph.is_fixed else "float"
@@ -172,22 +172,82 @@ class Products(Text):
         line = f"    {name}[r] = quad_sum({name}[r]);"
         self.step("", ["#pragma unroll", "for (int r = 0; r < 2; ++r)", line])
 
-    def _pack(self, x: int, i: int) -> None:
+    def packs(self, x: int) -> bool:
+        """Whether vector ``x`` is an operand of tensor cores in registers."""
+        if self.graph[x].op in (Op.INPUT, Op.CONST) or self._is_long(x):
+            return False
+        return any(self.graph[u].inputs[0] == x for u in self._multiplied(x))
+
+    def _multiplied(self, x: int) -> list[int]:
+        """Products on tensor cores that read ``x``."""
+        users = self.graph.users(x)
+        return [u for u in users if self.graph[u].op is Op.MATMUL and self.multiplies(u)]
+
+    def pack(self, x: int) -> None:
         """Operand fragments of a vector in registers, made once."""
-        node = self.graph[x]
-        if node.op is Op.INPUT or self._is_long(x) or x in self.packed:
-            return
-        if self.graph[i].op is not Op.MATMUL or not self.multiplies(i):
+        if x in self.packed or not self.packs(x):
             return
         self.packed.add(x)
         size = self.schedule.size(x)
-        kind, span = ("Bytes", 32) if self.graph.is_fixed else ("Split", 16)
-        count = -(-size // span)
+        fixed = self.graph.is_fixed
+        kind, span = ("Bytes", 32) if fixed else ("Split", 16)
+        form = f"<{self._sign(x)}, {size}>" if fixed else f"<{size}>"
         lines = [
-            f"{kind} a{x:04d}[{count}];",
-            f"fragments_of<{size}>(a{x:04d}, {self._name(x)}, t);",
+            f"{kind} a{x:04d}[{-(-size // span)}];",
+            f"fragments_of{form}(a{x:04d}, {self._name(x)}, t);",
         ]
         self.step(f"n{x:04d} as an operand", lines)
+
+    def _sign(self, x: int) -> str:
+        return "true" if self._signed(x) else "false"
+
+    def sumsq(self, i: int, node: Node) -> None:
+        """SUMSQ, of bytes from their fragments."""
+        x, acc = node.inputs[0], sum_type(self.graph, i)
+        if not self.graph.is_fixed or acc != "int32_t" or not self.packs(x):
+            self.sum_of(i, node)
+            return
+        self.pack(x)
+        lines = [f"int32_t {self._name(i)}[2] = {{0, 0}};"]
+        lines.append(f"add_squares<{self._sign(x)}>({self._name(i)}, a{x:04d});")
+        self.step(f"n{i:04d} sumsq of n{x:04d}", lines)
+        self._quad_sum(i)
+
+    def saturates_later(self, i: int) -> bool:
+        """Whether all who read ``i`` take it as bytes, and limit it as its type does."""
+        elem = self.graph[i].type.elem
+        if not isinstance(elem, FixedType) or elem.width != 8 or self.schedule.size(i) == 1:
+            return False
+        users = set(self.graph.users(i)) - {*self._multiplied(i)}
+        squares = {u for u in users if self.graph[u].op is Op.SUMSQ and self.packs(i)}
+        return users == {u for u in squares if sum_type(self.graph, u) == "int32_t"}
+
+    def begins_with(self, i: int) -> int | None:
+        """The ADD of a constant with which the sums of MATMUL ``i`` can begin."""
+        users = self.graph.users(i)
+        if not self.graph.is_fixed or self.graph[i].op is not Op.MATMUL or len(users) != 1:
+            return None
+        if self.graph[users[0]].op is not Op.ADD or not self.multiplies(i):
+            return None
+        add = self.graph[users[0]]
+        other = self.graph[next((j for j in add.inputs if j != i), i)]
+        if not other.is_frozen_const or other.data().shape != add.type.shape:
+            return None
+        top = bound(self.graph, i) + int(np.abs(other.data()).max())
+        return users[0] if top < INT32 else None
+
+    def _first_of_sums(self, i: int, tiles: int, base: str) -> list[str]:
+        """Declares the sums of MATMUL ``i``: zero, or what is added to them."""
+        name, add = self._name(i), self.begins_with(i)
+        if add is None:
+            more = "" if self.graph.is_fixed else f", {name}_e[{tiles}][4] = {{}}"
+            return [f"{self._sum(i)} {name}[{tiles}][4] = {{}}{more};"]
+        w = next(j for j in self.graph[add].inputs if j != i)
+        whole = np.zeros(TILE * self._tiles(i), dtype=np.int64)
+        whole[: self.schedule.size(i)] = self.graph[w].data()
+        lanes = np.tile(whole.reshape(-1, 1, 2), (1, 2, 1))
+        text = self.memory.add(f"n{w:04d}_d", "int32_t", lanes, f"{self.memory.note(w)} of lanes")
+        return [f"int32_t {name}[{tiles}][4];", f"begin({name}, {text}, {base}, t);"]
 
     def _produce(self, i: int, nest: Nest) -> None:
         """The tiles of a chunk of a MATMUL or DISTANCE."""
@@ -195,11 +255,10 @@ class Products(Text):
         if node.op is not Op.MATMUL or not self.multiplies(i):
             self._dot_tiles(i, node, nest)
             return
-        x, name, fixed = node.inputs[0], self._name(i), self.graph.is_fixed
+        x = node.inputs[0]
         base = "base" if nest.tiles > WHOLE else "0"
-        more = "" if fixed else f", {name}_e[{nest.chunk}][4] = {{}}"
         comment = f"n{i:04d} matmul: {self.memory.note(node.inputs[1])}"
-        self.step(comment, [f"{self._sum(i)} {name}[{nest.chunk}][4] = {{}}{more};"])
+        self.step(comment, self._first_of_sums(i, nest.chunk, base))
         if self.graph[x].op is Op.INPUT:
             self._input_loop([i], [], base)
         else:

@@ -61,6 +61,21 @@ template <class T> __device__ __forceinline__ int quad_first(Best<T> best)
     return best.column;
 }
 
+/* A number below 2^30 / C and its column of N as one integer: the first greatest number has the
+   greatest, what is beyond the end the least. */
+template <int N, int C> __device__ __forceinline__ int32_t key_of(int32_t x, int column)
+{
+    return x * C + (column < N ? C - 1 - column : -(1 << 30));
+}
+
+/* The column of the greatest key of the four lanes of a row. */
+template <int C> __device__ __forceinline__ int32_t quad_column(int32_t key)
+{
+    key = max(key, __shfl_xor_sync(EVERYONE, key, 1));
+    key = max(key, __shfl_xor_sync(EVERYONE, key, 2));
+    return C - 1 - (key & (C - 1));
+}
+
 /* Eight columns that the four lanes of a row have parts of: each gets the sums of its own two. */
 template <class S, class T>
 __device__ __forceinline__ void scatter(const S (&part)[8], int t, T *out)
@@ -87,4 +102,13 @@ __device__ __forceinline__ void store(T *out, int row, int n, int column, const 
     for (int c = 0; c < 4; ++c)
         if (row + 8 * (c >> 1) < n && column + (c & 1) < N)
             out[(size_t)N * (row + 8 * (c >> 1)) + column + (c & 1)] = v[c];
+}
+
+/* One number per row: two lanes of four write. */
+template <class T>
+__device__ __forceinline__ void store_one(T *out, int row, int n, int t, T first, T second)
+{
+    const int at = row + 8 * t;
+    if (t < 2 && at < n)
+        out[at] = t ? second : first;
 }
