@@ -17,6 +17,9 @@ from crystalc_cuda.numbers import bare, number, storage
 
 Array = NDArray[Any]
 
+SHARED = 64 * 1024
+"""Bytes of shared memory that a block may use on every architecture from sm_75 on."""
+
 ALIGNMENT = 16
 PER_LINE = 12
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from crystalc.ir import Op
 from crystalc_cuda.memory import Long
 from crystalc_cuda.pointwise import expression, requantized
-from crystalc_cuda.products import Products
+from crystalc_cuda.samples import Samples
 from crystalc_cuda.schedule import WHOLE, Nest, Schedule
 
 
 @dataclass
-class Tiles(Products):
+class Tiles(Samples):
     """The text of the kernel of ``graph``, written when it is made."""
 
     def __post_init__(self) -> None:
@@ -29,7 +29,7 @@ class Tiles(Products):
 
     def _nest(self, nest: Nest) -> None:
         for i in nest.consumers:
-            self._declare_sums(i)
+            self.step("", self._declare_sums(i, self.schedule.tiles(i), "0"))
         for i in nest.producers:
             if self.graph[i].op is Op.MATMUL and self.multiplies(i):
                 self.pack(self.graph[i].inputs[0])

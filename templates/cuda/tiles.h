@@ -3,6 +3,74 @@
 
 #define EVERYONE 0xFFFFFFFFu
 
+/* Sixteen bytes from global to shared memory, there after copied() and a barrier. */
+__device__ __forceinline__ void copy16(unsigned char *to, const void *from)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                     (unsigned)__cvta_generic_to_shared(to)),
+                 "l"(__cvta_generic_to_global(from))
+                 : "memory");
+#else
+    *(uint4 *)to = *(const uint4 *)from;
+#endif
+}
+
+__device__ __forceinline__ void copied()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
+}
+
+/* Sixteen bytes that are read once. ALL: whole sectors of 32 bytes, of which L1 need keep nothing. */
+template <bool ALL> __device__ __forceinline__ uint4 read_once(const void *from)
+{
+#ifdef __CUDA_ARCH__
+    uint4 v;
+    if (ALL)
+        asm("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+            : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+            : "l"(__cvta_generic_to_global(from)));
+    else
+        asm("ld.global.nc.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+            : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+            : "l"(__cvta_generic_to_global(from)));
+    return v;
+#else
+    return *(const uint4 *)from;
+#endif
+}
+
+/* Where a warp reads next: STEPS steps of its rows of a tile of 16 PARTS samples, then those of
+   its next tile. Rows are g, g + 8, ...; beyond the last sample, the last again. */
+template <class In, int N, int STEPS, int PARTS> struct Ahead {
+    const In *in, *row[2 * PARTS];
+    int n, tile, stride, g, step;
+
+    __device__ __forceinline__ Ahead(const In *in, int n, int tile, int stride, int g)
+        : in(in), n(n), tile(tile), stride(stride), g(g), step(0)
+    {
+        turn();
+    }
+
+    __device__ __forceinline__ void turn()
+    {
+#pragma unroll
+        for (int r = 0; r < 2 * PARTS; ++r)
+            row[r] = in + (size_t)N * min(16 * PARTS * tile + 8 * r + g, n - 1);
+    }
+
+    __device__ __forceinline__ void advance()
+    {
+        if (++step == STEPS) {
+            step = 0;
+            tile = min(tile + stride, (n - 1) / (16 * PARTS));
+            turn();
+        }
+    }
+};
+
 template <int N> __device__ __forceinline__ int limited(int column)
 {
     return N % 8 && column >= N ? N - 1 : column;

@@ -74,14 +74,19 @@ template <int N, class In> __device__ __forceinline__ unsigned load_word(const I
     return word;
 }
 
-/* Sixteen bytes, where possible at once. */
-template <int N, class In> __device__ __forceinline__ uint4 load_bytes(const In *row, int k)
+/* Sixteen bytes, where possible at once: zero beyond the end, or, if the weights there are
+   zero and nothing else counts (ANY), any of the row. */
+template <int N, bool ANY, class In>
+__device__ __forceinline__ uint4 load_bytes(const In *row, int k)
 {
-    if constexpr (N % 16 == 0 && sizeof(In) == 1)
-        return k < N ? *(const uint4 *)(row + k) : make_uint4(0u, 0u, 0u, 0u);
-    else
+    if constexpr (N % 16 == 0 && sizeof(In) == 1) {
+        if (N % 64 == 0 || ANY)
+            return read_once<N % 32 == 0>(row + (N % 64 ? min(k, N - 16) : k));
+        return k < N ? read_once<false>(row + k) : make_uint4(0u, 0u, 0u, 0u);
+    } else {
         return make_uint4(load_word<N>(row, k), load_word<N>(row, k + 4),
                           load_word<N>(row, k + 8), load_word<N>(row, k + 12));
+    }
 }
 
 /* The sum of squares of sixteen bytes, signed or not. */
@@ -130,16 +135,18 @@ __device__ __forceinline__ void multiply_one(int32_t (&d)[4], const Bytes &a,
         crystal_mma_u8s8(d, a.word, b);
 }
 
-template <bool SIGNED, int T>
-__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+template <bool SIGNED, int P, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[P][T][4], const BytePair (&a)[P],
                                                 const unsigned (&b)[T][2],
                                                 const unsigned (&b1)[T][2])
 {
 #pragma unroll
-    for (int j = 0; j < T; ++j) {
-        multiply_one<SIGNED>(d[j], a.step[0], b[j]);
-        multiply_one<SIGNED>(d[j], a.step[1], b1[j]);
-    }
+    for (int j = 0; j < T; ++j)
+#pragma unroll
+        for (int p = 0; p < P; ++p) {
+            multiply_one<SIGNED>(d[p][j], a[p].step[0], b[j]);
+            multiply_one<SIGNED>(d[p][j], a[p].step[1], b1[j]);
+        }
 }
 
 template <bool SIGNED, int T>
@@ -154,12 +161,20 @@ __device__ __forceinline__ void multiply_step(int32_t (&d)[T][4], const Bytes &a
     }
 }
 
-template <bool SIGNED, int T>
-__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+template <bool SIGNED, int P, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[P][T][4], const BytePair (&a)[P],
                                                 const unsigned *weights, int stride, int lane)
 {
-    multiply_step<SIGNED>(d, a.step[0], weights, lane);
-    multiply_step<SIGNED>(d, a.step[1], weights + stride, lane);
+#pragma unroll
+    for (int s = 0; s < 2; ++s)
+#pragma unroll
+        for (int j = 0; j < T; ++j) {
+            const uint2 words = *(const uint2 *)(weights + stride * s + 2 * (32 * j + lane));
+            const unsigned b[2] = {words.x, words.y};
+#pragma unroll
+            for (int p = 0; p < P; ++p)
+                multiply_one<SIGNED>(d[p][j], a[p].step[s], b);
+        }
 }
 
 /* All steps of K: weights held in registers, or in memory with `stride` words between steps. */

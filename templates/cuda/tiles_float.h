@@ -54,8 +54,12 @@ template <int N, class In>
 __device__ __forceinline__ float4 load_floats(const In *row, int k, float scale)
 {
     float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    if constexpr (N % 4 == 0) {
-        if (k < N) {
+    if constexpr (N % 16 == 0 && sizeof(In) == 4) {
+        const uint4 x = read_once<true>(row + k);
+        v[0] = __uint_as_float(x.x), v[1] = __uint_as_float(x.y);
+        v[2] = __uint_as_float(x.z), v[3] = __uint_as_float(x.w);
+    } else if constexpr (N % 4 == 0) {
+        if (N % 16 == 0 || k < N) {
             const auto x = four(row, k / 4);
             v[0] = input(x.x, scale), v[1] = input(x.y, scale);
             v[2] = input(x.z, scale), v[3] = input(x.w, scale);
@@ -110,6 +114,54 @@ __device__ __forceinline__ void multiply(float (&d)[T][4], float (&e)[T][4], con
         __align__(16) unsigned b[W];
         load_words<W>(b, weights + W * (32 * j + lane));
         multiply_one<W>(d[j], e[j], a, b);
+    }
+}
+
+/* One step of the samples for PARTS rows of tiles, weights held or in memory. Four products that
+   do not wait for each other come in a row. */
+template <int P, int T, int W>
+__device__ __forceinline__ void multiply_group(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                      const Split (&a)[P], const unsigned *b,
+                                                      int tile, int count)
+{
+#pragma unroll
+    for (int j = 0; j < count; ++j)
+#pragma unroll
+        for (int p = 0; p < P; ++p)
+            crystal_mma_f16(d[p][tile + j], a[p].hi, b + W * j);
+#pragma unroll
+    for (int j = 0; j < count; ++j)
+#pragma unroll
+        for (int p = 0; p < P; ++p)
+            crystal_mma_f16(e[p][tile + j], a[p].lo, b + W * j);
+    if (W == 4)
+#pragma unroll
+        for (int j = 0; j < count; ++j)
+#pragma unroll
+            for (int p = 0; p < P; ++p)
+                crystal_mma_f16(e[p][tile + j], a[p].hi, b + W * j + 2);
+}
+
+template <int P, int T, int W>
+__device__ __forceinline__ void multiply(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                const Split (&a)[P], const unsigned (&b)[T][W])
+{
+    multiply_group<P, T, W>(d, e, a, &b[0][0], 0, T);
+}
+
+template <int W, int P, int T>
+__device__ __forceinline__ void multiply(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                const Split (&a)[P], const unsigned *weights,
+                                                int lane)
+{
+    constexpr int GROUP = 4 / P;
+#pragma unroll
+    for (int j = 0; j < T; j += GROUP) {
+        __align__(16) unsigned b[W * GROUP];
+#pragma unroll
+        for (int i = 0; i < GROUP && j + i < T; ++i)
+            load_words<W>(b + W * i, weights + W * (32 * (j + i) + lane));
+        multiply_group<P, T, W>(d, e, a, b, j, T - j < GROUP ? T - j : GROUP);
     }
 }
 
