@@ -26,7 +26,7 @@ __device__ __forceinline__ void copied()
 /* Sixteen bytes that are read once. ALL: whole sectors of 32 bytes, of which L1 need keep nothing. */
 template <bool ALL> __device__ __forceinline__ uint4 read_once(const void *from)
 {
-#ifdef __CUDA_ARCH__
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     uint4 v;
     if (ALL)
         asm("ld.global.nc.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
