@@ -19,8 +19,11 @@ from crystalc_cuda.schedule import WHOLE, Nest
 AHEAD = 4
 """Steps whose samples are loaded ahead: memory answers after hundreds of clocks."""
 
-PAIR_AHEAD = 2
+PAIR_AHEAD = 1
 """The same where a warp has two tiles of sixteen samples."""
+
+FETCHED = 6
+"""Steps before that when L2 is asked for samples, every second step, in lines of 128 bytes."""
 
 PAIR = 4
 """Tiles of eight columns above which weights of floats are read for two tiles of samples."""
@@ -123,6 +126,9 @@ class Samples(Products):
             *(f"        next[d][r] = {load};", "    ahead.advance();", "}"),
         ]
         body = [*self._shifted(depth, load), "ahead.advance();"]
+        if self.parts > 1:
+            fetch = f"ahead.template fetch<{self._span}, {FETCHED}>(lane);"
+            body += ["if (q % 2 == 0)", f"    {fetch}"]
         self._divide(products)
         if self.divided is None:
             near = self._steps(body, products, squares, "0")

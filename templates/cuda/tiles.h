@@ -42,6 +42,16 @@ template <bool ALL> __device__ __forceinline__ uint4 read_once(const void *from)
 #endif
 }
 
+/* Has the line that an address is in brought to L2. */
+__device__ __forceinline__ void prefetch(const void *at)
+{
+#ifdef __CUDA_ARCH__
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(at)));
+#else
+    (void)*(const volatile char *)at; /* which must be there */
+#endif
+}
+
 /* Where a warp reads next: STEPS steps of its rows of a tile of 16 PARTS samples, then those of
    its next tile. Rows are g, g + 8, ...; beyond the last sample, the last again. */
 template <class In, int N, int STEPS, int PARTS> struct Ahead {
@@ -68,6 +78,16 @@ template <class In, int N, int STEPS, int PARTS> struct Ahead {
             tile = min(tile + stride, (n - 1) / (16 * PARTS));
             turn();
         }
+    }
+
+    /* Asks L2 for what is read MORE steps later, a row per lane. */
+    template <int COLUMNS, int MORE> __device__ __forceinline__ void fetch(int lane) const
+    {
+        const bool next = step + MORE >= STEPS;
+        const int there = next ? min(tile + stride, (n - 1) / (16 * PARTS)) : tile;
+        const In *const first = in + COLUMNS * (step + MORE - (next ? STEPS : 0));
+        const int from = min(16 * PARTS * there + lane % (16 * PARTS), n - 1);
+        prefetch(first + (size_t)N * from);
     }
 };
 
