@@ -156,8 +156,10 @@ class Text:
         key = f"key_of{sizes}({at}, 8 * j + 2 * t + (c & 1))"
         lines = [f"int32_t {name}_s[2] = {{{-KEYS}, {-KEYS}}};", *self._unrolled(x)]
         lines += [f"for (int j = 0; j < {self.schedule.tiles(x)}; ++j)", "    #pragma unroll"]
-        lines += ["    for (int c = 0; c < 4; ++c)"]
-        lines += [f"        {name}_s[c >> 1] = max({name}_s[c >> 1], {key});"]
+        lines += ["    for (int c = 0; c < 4; ++c) {"]
+        if "column" in at:
+            lines.append(f"        const int column = column_of<{self.schedule.size(x)}>(j, t, c);")
+        lines += [f"        {name}_s[c >> 1] = max({name}_s[c >> 1], {key});", "    }"]
         both = ", ".join(f"quad_column<{count}>({name}_s[{r}])" for r in (0, 1))
         lines.append(f"const int32_t {name}[2] = {{{both}}};")
         self.step(f"n{i:04d} first maximum of n{x:04d}", lines)
