@@ -57,7 +57,7 @@ class Samples(Products):
 
     @property
     def _vector(self) -> str:
-        return "uint4" if self.graph.is_fixed else "float4"
+        return "uint4" if self.graph.is_fixed else "typename Four<In>::type"
 
     @property
     def _count(self) -> int:
@@ -80,7 +80,7 @@ class Samples(Products):
         for i in squares:
             self.step("", [f"{self._type(i)} {self._name(i)}_p[{self.parts}][2] = {{}};"])
         self._stream(products, squares)
-        self._finish_parts(products)
+        self._finish_parts(products, squares)
         self.reading, self.steps = self.steps, []
         for i in products:
             self._part(i, self.schedule.tiles(i), "part")
@@ -104,12 +104,16 @@ class Samples(Products):
         name = self._name(i)
         self.step("", [f"{self._sum(i)} (&{name})[{tiles}][4] = {name}_p[{part}];"])
 
-    def _finish_parts(self, products: Sequence[int]) -> None:
+    def _finish_parts(self, products: Sequence[int], squares: Sequence[int]) -> None:
+        """Both parts of a float's sums together, times what a byte stands for."""
         if self.graph.is_fixed:
             return
         lines = ["#pragma unroll", f"for (int p = 0; p < {self.parts}; ++p) {{"]
         for name in map(self._name, products):
-            lines.append(f"    add_residuals({name}_p[p], {name}_p_e[p]);")
+            lines.append(f"    add_residuals({name}_p[p], {name}_p_e[p], unit<In>(scale));")
+        for name in map(self._name, squares):
+            lines.append(f"    {name}_p[p][0] *= square(unit<In>(scale));")
+            lines.append(f"    {name}_p[p][1] *= square(unit<In>(scale));")
         self.step("", [*lines, "}"])
 
     def _stream(self, products: Sequence[int], squares: Sequence[int]) -> None:
@@ -148,7 +152,7 @@ class Samples(Products):
         place = f"{column} + {self._span // 4} * t"
         if self.graph.is_fixed:
             return f"load_bytes<{size}, {'true' if any_column else 'false'}>({row}, {place})"
-        return f"load_floats<{size}>({row}, {place}, scale)"
+        return f"load_four<{size}>({row}, {place})"
 
     def _shifted(self, depth: int, load: str) -> list[str]:
         """The samples of this step, and a load in their place."""
@@ -181,7 +185,7 @@ class Samples(Products):
         self, read: Sequence[str], products: Sequence[int], squares: Sequence[int], base: str
     ) -> list[str]:
         """The body of the loop over steps."""
-        kind = "BytePair" if self.graph.is_fixed else "Split"
+        kind = "BytePair" if self.graph.is_fixed else "typename Four<In>::operand"
         lines = [*read, f"{kind} a[{self.parts}];", "#pragma unroll"]
         lines += [f"for (int p = 0; p < {self.parts}; ++p) {{"]
         lines += [f"    {self._input_squares(i)}" for i in squares]
@@ -216,7 +220,7 @@ class Samples(Products):
         first = self._load("rows[d & 1]", f"{self._span} * (d >> 1)", True)
         load = self._load("rows[r]", f"{self._span} * (q + {depth})", True)
         if not self.graph.is_fixed:
-            load = f"q + {depth} < {self._count} ? {load} : float4()"
+            load = f"q + {depth} < {self._count} ? {load} : {self._vector}()"
         self.parts = 1
         self._declare_parts(i, tiles, base)
         lines = [f"{self._vector} next[{depth}][2];", "#pragma unroll"]
@@ -226,7 +230,7 @@ class Samples(Products):
         body = self._steps(self._shifted(depth, load), [i], [], base)
         lines += [*(f"    {line}" for line in body), "}"]
         self.step("", ["{", *(f"    {line}" for line in lines), "}"])
-        self._finish_parts([i])
+        self._finish_parts([i], [])
         self._part(i, tiles, "0")
         self.parts = parts
 

@@ -177,6 +177,11 @@ static inline unsigned crystal_pack_bf16(float low, float high)
 {
     return crystal_shim::bf16_bits(high) << 16 | crystal_shim::bf16_bits(low);
 }
+/* Two bytes of a word from bit `at` on as halves. */
+static inline unsigned crystal_bytes_f16(unsigned word, int at)
+{
+    return crystal_pack_f16((float)(word >> at & 255u), (float)(word >> (at + 8) & 255u));
+}
 static inline float crystal_f16(unsigned bits) { return crystal_shim::f16_value(bits & 0xffffu); }
 
 #endif
