@@ -182,14 +182,23 @@ __device__ __forceinline__ void scatter(const S (&part)[8], int t, T *out)
     }
 }
 
+template <class T> struct __align__(2 * sizeof(T)) Two { T first, second; };
+
 /* Number c of a tile to row `row` + 8 (c >> 1) and column `column` + (c & 1), where they exist. */
 template <int N, class T>
 __device__ __forceinline__ void store(T *out, int row, int n, int column, const T (&v)[4])
 {
 #pragma unroll
-    for (int c = 0; c < 4; ++c)
-        if (row + 8 * (c >> 1) < n && column + (c & 1) < N)
-            out[(size_t)N * (row + 8 * (c >> 1)) + column + (c & 1)] = v[c];
+    for (int r = 0; r < 2; ++r) {
+        T *const to = out + (size_t)N * (row + 8 * r) + column;
+        const bool there = row + 8 * r < n && column < N;
+        if (N % 2 == 0 && there)
+            *(Two<T> *)to = {v[2 * r], v[2 * r + 1]};
+        if (N % 2 && there)
+            to[0] = v[2 * r];
+        if (N % 2 && there && column + 1 < N)
+            to[1] = v[2 * r + 1];
+    }
 }
 
 /* One number per row: two lanes of four write. */
