@@ -279,6 +279,9 @@ static int test_halves()
     CHECK(crystal_f16(crystal_pack_f16(2051.0f, 0.0f)) == 2052.0f);
     CHECK(crystal_f16(crystal_pack_f16(65519.0f, 0.0f)) == 65504.0f);
     CHECK(crystal_f16(crystal_pack_f16(65520.0f, 0.0f)) > 1e30f);
+    CHECK(crystal_bytes_f16(0xff010203u, 16) == crystal_pack_f16(1.0f, 255.0f));
+    CHECK(crystal_pack_s8(1, -1, 128, -1000) == 0x807fff01u); /* saturated */
+    CHECK(crystal_pack_u8(1, -1, 256, 255) == 0xffff0001u);
     return 0;
 }
 

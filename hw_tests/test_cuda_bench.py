@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import checkout, cuda, cuda_classifiers, cuda_language, cuda_peers, cuda_step
+from benchmarks import (
+    checkout,
+    cuda,
+    cuda_classifiers,
+    cuda_language,
+    cuda_peers,
+    cuda_static,
+    cuda_step,
+)
 from crystalc.nn.language import LanguageNet
 
 SMALL = "64-16-32-10 u8, argmax"
@@ -148,3 +156,33 @@ def test_without_a_gpu_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch, cap
     said = capsys.readouterr().err
     assert said == "error: no NVIDIA GPU with nvcc on this machine: nothing was timed\n"
     assert cuda.RESULT.exists() == written
+
+
+LISTING = """
+        /*0000*/                   S2R R0, SR_TID.X ;
+        /*0010*/              @!P0 IMMA.16832.S8.S8 R20, R40.ROW, R12.COL, RZ ;
+        /*0020*/                   LDS.64 R40, [R53+UR4+0x10] ;
+        /*0030*/               @P1 BRA 0x20 ;
+        /*0040*/                   IMAD.MOV.U32 R28, RZ, RZ, R20 ;
+        /*0050*/               @P0 BRA 0x10 ;
+        /*0060*/                   BRA 0x60 ;
+"""
+
+
+def test_instructions_are_counted_by_loop() -> None:
+    outer, inner = cuda_static.loops(cuda_static.INSTRUCTION.findall(LISTING))
+    assert (outer.first, outer.depth, inner.first, inner.depth) == (0x10, 0, 0x20, 1)
+    assert outer.counts == {"mma": 1, "move": 1, "branch": 1}
+    assert inner.counts == {"shared": 1, "branch": 1}
+
+
+def test_without_a_disassembler_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(cuda_static.sys, "argv", ["cuda_static", SMALL])
+    monkeypatch.setattr(cuda_static, "table", lambda case, place: [cuda_static.cuobjdump()])
+    monkeypatch.setattr(cuda_static.shutil, "which", lambda name: None)
+    monkeypatch.setattr(cuda_static.site, "getsitepackages", lambda: [])
+    monkeypatch.setattr(cuda_static.sys, "path", [])
+    assert cuda_static.main() == 3
+    assert capsys.readouterr().err.splitlines()[0] == "error: cuobjdump is not there"

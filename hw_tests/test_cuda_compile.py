@@ -16,11 +16,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "big": WIDE["big"],
     "small": {"inputs": 64, "neurons": 32, "projection": True, "dim": 16, "frozen": 1.0},
     "active": {"inputs": 64, "neurons": 64, "activation": "relu", "frozen": 0.7},
+    "pairs": {"inputs": 200, "neurons": 100, "projection": True, "dim": 64, "frozen": 0.7},
     "tiny": {"inputs": 6, "neurons": 8, "outputs": 3},
     "normalized": WIDE["normalized"],
     "l1 with a head": WIDE["l1 with a head"],
 }
-EVERYWHERE = ("big", "tiny")
+EVERYWHERE = ("big", "pairs", "tiny")
 """On every architecture; the others on the two that differ most."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,26 @@ def test_a_removed_barrier_gives_other_numbers(tmp_path: Path) -> None:
     program = harness(tmp_path)
     wrong = [run_harness(program, x, types, 10, order) for order in orders]
     assert not all(np.array_equal(y, wanted) for y in wrong)
+
+
+@pytest.mark.parametrize(("inputs", "dim"), [(64, 16), (71, 40), (784, 48)])
+@pytest.mark.parametrize("arithmetic", ARITHMETIC)
+def test_a_warp_reads_tile_after_tile(
+    arithmetic: str, inputs: int, dim: int, tmp_path: Path
+) -> None:
+    """More samples than the shim's four blocks have at once, twice over, and a part of a tile."""
+    compiled, x = made(tmp_path, arithmetic, inputs=inputs, projection=True, dim=dim, frozen=1.0)
+    warps = int(re.search(r"WARPS (\d+)", (tmp_path / "crystal.cu").read_text())[1])
+    many = 2 * 4 * warps * 32 + 37
+    rng = np.random.default_rng(1)
+    x = x[rng.integers(0, len(x), many)]
+    types = read_interface(tmp_path / "crystal.h", "crystal")[0]
+    y = run_harness(harness(tmp_path), x, types, 10, "random")
+    assert len(y) == many
+    wanted = interpret(compiled.meaning, x)
+    exact = np.zeros(wanted.shape)
+    bound = exact if arithmetic == "fixed" else error_bound(compiled.meaning, x, 22)
+    assert judge(wanted, y, bound).ok
 
 
 def rewritten(graph: Graph) -> Graph:

@@ -12,21 +12,23 @@ from crystalc.render import block_comment, render, source
 from crystalc_c.files import Frac
 from crystalc_cuda import lanes
 from crystalc_cuda.lanes import Lanes
-from crystalc_cuda.memory import Constant, Long, Member, Memory, Step
+from crystalc_cuda.memory import SHARED, Constant, Long, Member, Memory, Step
 from crystalc_cuda.numbers import real, storage
+from crystalc_cuda.rescale import with_high_words
+from crystalc_cuda.samples import Divided
 from crystalc_cuda.softmax import without_softmax
 from crystalc_cuda.tiles import Tiles
 
 Files = Mapping[PurePosixPath, str | bytes]
-
-SHARED = 64 * 1024
-"""Bytes of shared memory that a block may use on every architecture from sm_75 on."""
 
 FLOAT_BITS = 16
 """Bits that an input may have for samples of floats to make sense."""
 
 WARPS = 4
 """Warps of a block of the kernel of tiles."""
+
+PAIR_WARPS = 8
+"""The same where a warp has two tiles of samples: one block, with all registers."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Context:
     shared_bytes: int
     held: Sequence[str]
     steps: Sequence[Step]
+    before: Sequence[str]
+    reading: Sequence[Step]
+    sixteens: int
+    """Tiles of sixteen samples that a warp reads together."""
+    divided: Divided | None
+    resident_argument: str
     torch_in: str
     torch_out: str
     torch_other: str
@@ -76,7 +84,7 @@ class Context:
 
 def write(graph: Graph, name: str, header: str, kernel: str) -> Files:
     """Every file of the artefact by name; ``kernel`` is ``auto``, ``lanes`` or ``tiles``."""
-    context = _context(without_softmax(graph), name, header, kernel)
+    context = _context(with_high_words(without_softmax(graph)), name, header, kernel)
     return {
         PurePosixPath(f"{name}.h"): render("cuda/model.h.j2", context),
         PurePosixPath(f"{name}.cu"): render("cuda/model.cu.j2", context),
@@ -87,11 +95,11 @@ def write(graph: Graph, name: str, header: str, kernel: str) -> Files:
 
 
 def _context(graph: Graph, name: str, header: str, kernel: str) -> Context:
-    memory = Memory(graph)
     small = lanes.fits(graph) if kernel == "auto" else kernel == "lanes"
+    memory = Memory(graph, words=not small)
     made = Lanes(graph, memory) if small else Tiles(graph, memory)
     longs, held, far = made.longs, made.held, made.far
-    warps = 4 if small else _warps(longs)
+    warps = 4 if small else _warps(longs, PAIR_WARPS if made.parts > 1 else WARPS)
     memory.place(0 if small else SHARED - warps * sum(m.size for m in longs), far)
     members = list(memory.members.values())
     out = graph.output.type
@@ -120,6 +128,11 @@ def _context(graph: Graph, name: str, header: str, kernel: str) -> Context:
         shared_bytes=_shared(memory) + warps * sum(m.size for m in longs),
         held=[memory.placed(line) for line in held],
         steps=[_placed(step, memory) for step in made.steps],
+        reading=[_placed(step, memory) for step in made.reading],
+        before=made.before,
+        sixteens=made.parts,
+        divided=made.divided,
+        resident_argument=", int resident" if made.divided else "",
         torch_in=_torch(storage(graph.input.type.elem)),
         torch_out=_torch(storage(out.elem)),
         **_inputs(graph),
@@ -155,9 +168,8 @@ def _inputs(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _warps(longs: Sequence[Long]) -> int:
-    """As many as the long vectors leave room for."""
-    warps = WARPS
+def _warps(longs: Sequence[Long], warps: int) -> int:
+    """As many as the long vectors leave room for, up to ``warps``."""
     while warps > 1 and warps * sum(m.size for m in longs) > SHARED // 2:
         warps //= 2
     return warps

@@ -54,6 +54,10 @@ class Lanes:
     longs: tuple[Long, ...] = ()
     held: tuple[str, ...] = ()
     far: frozenset[str] = frozenset()
+    before: tuple[str, ...] = ()
+    reading: tuple[Step, ...] = ()
+    parts: int = 1
+    divided: None = None
 
     def __post_init__(self) -> None:
         for i, node in self.graph:

@@ -17,6 +17,9 @@ from crystalc_cuda.numbers import bare, number, storage
 
 Array = NDArray[Any]
 
+SHARED = 64 * 1024
+"""Bytes of shared memory that a block may use on every architecture from sm_75 on."""
+
 ALIGNMENT = 16
 PER_LINE = 12
 
@@ -114,6 +117,8 @@ class Memory:
     """Everything that outlives a launch."""
 
     graph: Graph
+    words: bool = False
+    """Vectors of small integers take 32 bits each, which need no conversion where they are used."""
     constants: dict[str, Constant] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
 
@@ -143,11 +148,17 @@ class Memory:
         if i in self.members:
             return f"state->{self.members[i].name}" + "".join(f"[{k}]" for k in index)
         node = self.graph[i]
-        ctype = storage(node.type.elem)
-        name = self.add(f"n{i:04d}", ctype, node.data(), self.note(i))
+        name = self.add(f"n{i:04d}", self._ctype(i, len(index)), node.data(), self.note(i))
         if len(index) == 1 or node.type.shape[0] == 1:
             return f"{name}[{index[-1]}]"
         return f"{name}[{node.type.shape[1]} * {index[0]} + {index[1]}]"
+
+    def _ctype(self, i: int, axes: int) -> str:
+        node = self.graph[i]
+        ctype = storage(node.type.elem)
+        if not self.words or axes > 1 or ctype in ("float", "int64_t", "uint64_t"):
+            return ctype
+        return "int32_t" if int(node.data().max(initial=0)) < 1 << 31 else ctype
 
     def add(self, name: str, ctype: str, data: Array, note: str) -> str:
         """A constant that the kernel reads; returns its expression before ``placed``."""

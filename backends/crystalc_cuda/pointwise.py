@@ -118,7 +118,7 @@ def _fixed(graph: Graph, i: int, args: Sequence[str]) -> str:
     if node.op is Op.SHIFT:
         return f"({out}){args[0]} * {literal(1 << int(node.attrs['left']))}"
     if node.op is Op.REQUANT:
-        return _requant(graph, node, args)
+        return requantized(graph, node, args)
     if node.op is Op.DIV:
         return f"({out})divide_round({args[0]}, {args[1]}, {node.attrs['shift']})"
     return _narrow(out, wide, f"({wide}){args[0]} {BINARY[node.op]} ({wide}){args[1]}")
@@ -128,15 +128,30 @@ def _narrow(out: str, wide: str, text: str) -> str:
     return text if out == wide else f"({out})({text})"
 
 
-def _requant(graph: Graph, node: Node, args: Sequence[str]) -> str:
-    """Products below 2^31 stay in 32 bits."""
+def requantized(graph: Graph, node: Node, args: Sequence[str], limited: bool = True) -> str:
+    """REQUANT: in 32 bits what fits them, limits only where a result can reach them.
+
+    Not ``limited``: what reads it limits it.
+    """
     elem = node.type.elem
     assert isinstance(elem, FixedType)
+    shift = int(node.attrs["shift"])
+    inside = product_bound(graph, node) + (1 << (shift - 1))
+    operands = [graph[j].type.elem for j in node.inputs]
+    if register(elem, *operands) == "int64_t" or inside >> shift >= INT32:
+        ends = f"{literal(elem.low)}, {literal(elem.high)}"
+        return f"({register(elem)})requant<int64_t>({args[0]}, {args[1]}, {shift}, {ends})"
+    acc = "int32_t" if inside < INT32 else "int64_t"
+    value = f"scaled<{acc}, {shift}>({args[0]}, {args[1]})"
+    if not limited:
+        return value
+    if inside >> shift > elem.high:
+        value = f"min({value}, {literal(elem.high)})"
+    return f"max({value}, {literal(elem.low)})" if -inside >> shift < elem.low else value
+
+
+def product_bound(graph: Graph, node: Node) -> int:
+    """The largest magnitude of the product inside the REQUANT ``node``."""
     x, mul = (graph[j] for j in node.inputs)
     top = int(np.abs(mul.data()).max()) if mul.is_frozen_const else largest(mul.type.elem)
-    shift = int(node.attrs["shift"])
-    small = largest(x.type.elem) * top + (1 << (shift - 1)) < INT32
-    narrow = register(elem, x.type.elem, mul.type.elem) == "int32_t"
-    acc = "int32_t" if small and narrow else "int64_t"
-    ends = f"{literal(elem.low)}, {literal(elem.high)}"
-    return f"({register(elem)})requant<{acc}>({args[0]}, {args[1]}, {shift}, {ends})"
+    return largest(x.type.elem) * top

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from crystalc.ir import FixedType, Node, Op
 from crystalc_cuda import fragments
 from crystalc_cuda.fragments import TILE, Order
@@ -15,9 +17,6 @@ from crystalc_cuda.text import Text
 
 HELD = 48
 """Registers of weights that a lane may hold for the whole launch."""
-
-AHEAD = 4
-"""Steps whose samples are loaded ahead: memory answers after hundreds of clocks."""
 
 INT32 = 1 << 31
 BYTES = ("int8_t", "uint8_t")
@@ -81,32 +80,6 @@ class Products(Text):
                 words += -(-k // per_step) * self._tiles(i) * each
         return 0 < words <= HELD
 
-    # the pass over the samples
-
-    def _first(self) -> None:
-        """Products of the samples with frozen weights, and their sum of squares, in one reading."""
-        first = self.schedule.first
-        if not first:
-            return
-        products = [i for i in first if self.graph[i].op is Op.MATMUL]
-        squares = [i for i in first if self.graph[i].op is Op.SUMSQ]
-        names = ", ".join(self._name(i) for i in first)
-        self.step(f"one reading of the samples: {names}", [])
-        for i in products:
-            self._declare_sums(i)
-        for i in squares:
-            self.step("", [f"{self._type(i)} {self._name(i)}[2] = {{0, 0}};"])
-        self._input_loop(products, squares, "0")
-        for i in products:
-            self._finish_sums(i)
-        for i in squares:
-            self._quad_sum(i)
-
-    def _declare_sums(self, i: int) -> None:
-        name, tiles = self._name(i), self.schedule.tiles(i)
-        more = "" if self.graph.is_fixed else f", {name}_e[{tiles}][4] = {{}}"
-        self.step("", [f"{self._sum(i)} {name}[{tiles}][4] = {{}}{more};"])
-
     def _sum(self, i: int) -> str:
         return "int32_t" if self.graph.is_fixed else "float"
 
@@ -114,97 +87,96 @@ class Products(Text):
         if not self.graph.is_fixed:
             self.step("", [f"add_residuals({self._name(i)}, {self._name(i)}_e);"])
 
-    def _input_loop(self, products: Sequence[int], squares: Sequence[int], base: str) -> None:
-        """Steps over K; 16 bytes of both rows for each of the next ones are on their way."""
-        fixed = self.graph.is_fixed
-        size = self.schedule.size(self.graph.find(Op.INPUT)[0])
-        span, vector, load = (64, "uint4", "load_bytes") if fixed else (16, "float4", "load_floats")
-        count = -(-size // span)
-        depth = min(count, AHEAD)
-        more = "" if fixed else ", scale"
-        place = f"{span // 4} * t"
-        body = [f"const {vector} x0 = next[0][0], x1 = next[0][1];"]
-        if count > 1:
-            body += ["#pragma unroll", "for (int r = 0; r < 2; ++r) {"]
-            body += [f"    next[{d}][r] = next[{d + 1}][r];" for d in range(depth - 1)]
-            later = f"{span} * (q + {depth}) + {place}"
-            body += [f"    next[{depth - 1}][r] = {load}<{size}>(rows[r], {later}{more});", "}"]
-        body += [self._input_squares(i) for i in squares]
-        body.append(f"const {'BytePair' if fixed else 'Split'} a = input_fragment(x0, x1);")
-        body += [self._input_product(i, base) for i in products]
-        lines = [f"{vector} next[{depth}][2];", "#pragma unroll"]
-        lines += [f"for (int d = 0; d < {2 * depth}; ++d)"]
-        first = f"{load}<{size}>(rows[d & 1], {span} * (d >> 1) + {place}{more})"
-        lines += [f"    next[d >> 1][d & 1] = {first};"]
-        lines += [f"#pragma unroll {count if self.hold else 2}"]
-        lines += [f"for (int q = 0; q < {count}; ++q) {{", *(f"    {line}" for line in body), "}"]
-        self.step("", ["{", *(f"    {line}" for line in lines), "}"])
-
-    def _input_squares(self, i: int) -> str:
-        """What a step adds to the sum of squares of both rows."""
-        signed = self._signed(self.graph[i].inputs[0])
-        kind = f"<{'signed char' if signed else 'uint8_t'}>" if self.graph.is_fixed else ""
-        name = self._name(i)
-        return f"{name}[0] += squares{kind}(x0), {name}[1] += squares{kind}(x1);"
-
     def _signed(self, i: int) -> bool:
         elem = self.graph[i].type.elem
         return isinstance(elem, FixedType) and elem.signed
-
-    def _input_product(self, i: int, base: str) -> str:
-        name, (weights, words) = self._name(i), self._weights(i)
-        fixed = self.graph.is_fixed
-        sums = name if fixed else f"{name}, {name}_e"
-        kind = ("<true>" if self._signed(self.graph[i].inputs[0]) else "<false>") if fixed else ""
-        if self.hold:
-            which = f"{weights}[2 * q], {weights}[2 * q + 1]" if fixed else f"{weights}[q]"
-            return f"multiply{kind}({sums}, a, {which});"
-        tiles = self._tiles(i)
-        offset = f"{32 * words * (2 if fixed else 1) * tiles} * q"
-        if base != "0":
-            offset += f" + {32 * words} * {base}"
-        stride = f", {32 * words * tiles}" if fixed else ""
-        width = f"<{'true' if kind == '<true>' else 'false'}>" if fixed else f"<{words}>"
-        return f"multiply{width}({sums}, a, {weights} + {offset}{stride}, lane);"
 
     def _quad_sum(self, i: int) -> None:
         name = self._name(i)
         line = f"    {name}[r] = quad_sum({name}[r]);"
         self.step("", ["#pragma unroll", "for (int r = 0; r < 2; ++r)", line])
 
-    def _pack(self, x: int, i: int) -> None:
+    def packs(self, x: int) -> bool:
+        """Whether vector ``x`` is an operand of tensor cores in registers."""
+        if self.graph[x].op in (Op.INPUT, Op.CONST) or self._is_long(x):
+            return False
+        return any(self.graph[u].inputs[0] == x for u in self._multiplied(x))
+
+    def _multiplied(self, x: int) -> list[int]:
+        """Products on tensor cores that read ``x``."""
+        users = self.graph.users(x)
+        return [u for u in users if self.graph[u].op is Op.MATMUL and self.multiplies(u)]
+
+    def pack(self, x: int) -> None:
         """Operand fragments of a vector in registers, made once."""
-        node = self.graph[x]
-        if node.op is Op.INPUT or self._is_long(x) or x in self.packed:
-            return
-        if self.graph[i].op is not Op.MATMUL or not self.multiplies(i):
+        if x in self.packed or not self.packs(x):
             return
         self.packed.add(x)
         size = self.schedule.size(x)
-        kind, span = ("Bytes", 32) if self.graph.is_fixed else ("Split", 16)
-        count = -(-size // span)
+        fixed = self.graph.is_fixed
+        kind, span = ("Bytes", 32) if fixed else ("Split", 16)
+        form = f"<{self._sign(x)}, {size}>" if fixed else f"<{size}>"
         lines = [
-            f"{kind} a{x:04d}[{count}];",
-            f"fragments_of<{size}>(a{x:04d}, {self._name(x)}, t);",
+            f"{kind} a{x:04d}[{-(-size // span)}];",
+            f"fragments_of{form}(a{x:04d}, {self._name(x)}, t);",
         ]
         self.step(f"n{x:04d} as an operand", lines)
 
-    def _produce(self, i: int, nest: Nest) -> None:
-        """The tiles of a chunk of a MATMUL or DISTANCE."""
-        node = self.graph[i]
-        if node.op is not Op.MATMUL or not self.multiplies(i):
-            self._dot_tiles(i, node, nest)
+    def _sign(self, x: int) -> str:
+        return "true" if self._signed(x) else "false"
+
+    def sumsq(self, i: int, node: Node) -> None:
+        """SUMSQ, of bytes from their fragments."""
+        x, acc = node.inputs[0], sum_type(self.graph, i)
+        if not self.graph.is_fixed or acc != "int32_t" or not self.packs(x):
+            self.sum_of(i, node)
             return
-        x, name, fixed = node.inputs[0], self._name(i), self.graph.is_fixed
-        base = "base" if nest.tiles > WHOLE else "0"
-        more = "" if fixed else f", {name}_e[{nest.chunk}][4] = {{}}"
-        comment = f"n{i:04d} matmul: {self.memory.note(node.inputs[1])}"
-        self.step(comment, [f"{self._sum(i)} {name}[{nest.chunk}][4] = {{}}{more};"])
-        if self.graph[x].op is Op.INPUT:
-            self._input_loop([i], [], base)
-        else:
-            self.step("", [self._product(i, x, base)])
-        self._finish_sums(i)
+        self.pack(x)
+        lines = [f"int32_t {self._name(i)}[2] = {{0, 0}};"]
+        lines.append(f"add_squares<{self._sign(x)}>({self._name(i)}, a{x:04d});")
+        self.step(f"n{i:04d} sumsq of n{x:04d}", lines)
+        self._quad_sum(i)
+
+    def saturates_later(self, i: int) -> bool:
+        """Whether all who read ``i`` take it as bytes, and limit it as its type does."""
+        elem = self.graph[i].type.elem
+        if not isinstance(elem, FixedType) or elem.width != 8 or self.schedule.size(i) == 1:
+            return False
+        users = set(self.graph.users(i)) - {*self._multiplied(i)}
+        squares = {u for u in users if self.graph[u].op is Op.SUMSQ and self.packs(i)}
+        return users == {u for u in squares if sum_type(self.graph, u) == "int32_t"}
+
+    def begins_with(self, i: int) -> int | None:
+        """The ADD of a constant with which the sums of MATMUL ``i`` can begin."""
+        users = self.graph.users(i)
+        if not self.graph.is_fixed or self.graph[i].op is not Op.MATMUL or len(users) != 1:
+            return None
+        if self.graph[users[0]].op is not Op.ADD or not self.multiplies(i):
+            return None
+        add = self.graph[users[0]]
+        other = self.graph[next((j for j in add.inputs if j != i), i)]
+        if not other.is_frozen_const or other.data().shape != add.type.shape:
+            return None
+        top = bound(self.graph, i) + int(np.abs(other.data()).max())
+        return users[0] if top < INT32 else None
+
+    def _declare_sums(self, i: int, tiles: int, base: str) -> list[str]:
+        """The sums of MATMUL ``i``, from zero or from what is added to them."""
+        name = self._name(i)
+        if self.begins_with(i) is not None:
+            return [f"int32_t {name}[{tiles}][4];", self._begin(i, name, base)]
+        more = "" if self.graph.is_fixed else f", {name}_e[{tiles}][4] = {{}}"
+        return [f"{self._sum(i)} {name}[{tiles}][4] = {{}}{more};"]
+
+    def _begin(self, i: int, sums: str, base: str) -> str:
+        add = self.begins_with(i)
+        assert add is not None
+        w = next(j for j in self.graph[add].inputs if j != i)
+        whole = np.zeros(TILE * self._tiles(i), dtype=np.int64)
+        whole[: self.schedule.size(i)] = self.graph[w].data()
+        lanes = np.tile(whole.reshape(-1, 1, 2), (1, 2, 1))
+        text = self.memory.add(f"n{w:04d}_d", "int32_t", lanes, f"{self.memory.note(w)} of lanes")
+        return f"begin({sums}, {text}, {base}, t);"
 
     def _product(self, i: int, x: int, base: str) -> str:
         name, (weights, words) = self._name(i), self._weights(i)

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from crystalc.ir import Graph, Node, Op
+from crystalc_c.numbers import largest
 from crystalc_cuda.fragments import TILE
 from crystalc_cuda.memory import Long, Memory, Step
 from crystalc_cuda.numbers import sample, storage, working
 from crystalc_cuda.pointwise import fixed_term, sum_type, term
 from crystalc_cuda.schedule import WHOLE, Schedule
+
+KEYS = 1 << 30
+"""Integers below it may be keys of an ARGMAX, with their column in the low bits."""
 
 COLUMN = ("const int column = 8 * j + 2 * t + (c & 1);",)
 
@@ -133,7 +137,11 @@ class Text:
     def argmax(self, i: int, node: Node) -> None:
         """The first maximum."""
         x, name = node.inputs[0], self._name(i)
-        kind = self._type(x)
+        kind, size = self._type(x), self.schedule.size(x)
+        count = 1 << (size - 1).bit_length()
+        if self.graph.is_fixed and largest(self.graph[x].type.elem) * count < KEYS:
+            self._greatest_key(i, x, f"<{size}, {count}>", count)
+            return
         lines = [f"Best<{kind}> {name}_s[2];"]
         lines += self._loop(x, [f"{name}_s[c >> 1].take({self.at(x)}, column);"])
         lines += [
@@ -142,10 +150,32 @@ class Text:
         ]
         self.step(f"n{i:04d} first maximum of n{x:04d}", lines)
 
+    def _greatest_key(self, i: int, x: int, sizes: str, count: int) -> None:
+        """ARGMAX of small integers, which have room for their column beside them."""
+        name, at = self._name(i), self.at(x)
+        key = f"key_of{sizes}({at}, 8 * j + 2 * t + (c & 1))"
+        lines = [f"int32_t {name}_s[2] = {{{-KEYS}, {-KEYS}}};", *self._unrolled(x)]
+        lines += [f"for (int j = 0; j < {self.schedule.tiles(x)}; ++j)", "    #pragma unroll"]
+        lines += ["    for (int c = 0; c < 4; ++c) {"]
+        if "column" in at:
+            lines.append(f"        const int column = column_of<{self.schedule.size(x)}>(j, t, c);")
+        lines += [f"        {name}_s[c >> 1] = max({name}_s[c >> 1], {key});", "    }"]
+        both = ", ".join(f"quad_column<{count}>({name}_s[{r}])" for r in (0, 1))
+        lines.append(f"const int32_t {name}[2] = {{{both}}};")
+        self.step(f"n{i:04d} first maximum of n{x:04d}", lines)
+
     def output(self, i: int, node: Node) -> None:
         """Write the rows that exist."""
         x, size = node.inputs[0], self.schedule.size(i)
         ctype, value = storage(node.type.elem), self.at(x)
+        if size == 1:
+            lines = [f"{ctype} v[2];", "#pragma unroll", "for (int c = 0; c < 4; c += 2)"]
+            lines += [
+                f"    v[c >> 1] = ({ctype}){value};",
+                "store_one(out, row, n, t, v[0], v[1]);",
+            ]
+            self.step("output", lines)
+            return
         column = [f"const int column = column_of<{size}>(j, t, c);"] if "column" in value else []
         lines = [
             *self._unrolled(x),

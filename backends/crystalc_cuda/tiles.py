@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from crystalc.ir import Op
 from crystalc_cuda.memory import Long
-from crystalc_cuda.pointwise import expression
-from crystalc_cuda.products import Products
+from crystalc_cuda.pointwise import expression, requantized
+from crystalc_cuda.samples import Samples
 from crystalc_cuda.schedule import WHOLE, Nest, Schedule
 
 
 @dataclass
-class Tiles(Products):
+class Tiles(Samples):
     """The text of the kernel of ``graph``, written when it is made."""
 
     def __post_init__(self) -> None:
@@ -29,9 +29,10 @@ class Tiles(Products):
 
     def _nest(self, nest: Nest) -> None:
         for i in nest.consumers:
-            self._declare_sums(i)
+            self.step("", self._declare_sums(i, self.schedule.tiles(i), "0"))
         for i in nest.producers:
-            self._pack(self.graph[i].inputs[0], i)
+            if self.graph[i].op is Op.MATMUL and self.multiplies(i):
+                self.pack(self.graph[i].inputs[0])
         if nest.length == 1:
             self._scalars(nest)
         elif nest.tiles > WHOLE:
@@ -96,6 +97,11 @@ class Tiles(Products):
             rows = self.graph[node.inputs[1]].type.shape[0]
             row = "column" if rows > 1 else "0"
             args[1] = self.memory.element(node.inputs[1], row, args[0])
+        begun = [k for k, j in enumerate(node.inputs) if self.begins_with(j) == i]
+        if begun:
+            return args[begun[0]]
+        if node.op is Op.REQUANT and self.saturates_later(i):
+            return requantized(self.graph, node, args, limited=False)
         return expression(self.graph, i, args)
 
     def _pointwise(self, nest: Nest, kept: Sequence[int]) -> None:
@@ -128,7 +134,7 @@ class Tiles(Products):
 
 
 REDUCTIONS = {
-    Op.SUMSQ: Tiles.sum_of,
+    Op.SUMSQ: Tiles.sumsq,
     Op.MATMUL: Tiles.sum_of,
     Op.DISTANCE: Tiles.sum_of,
     Op.MIN: Tiles.least,

@@ -57,6 +57,30 @@ __device__ __forceinline__ unsigned crystal_pack_f16(float low, float high)
     return word;
 }
 
+/* Four integers as signed or unsigned bytes, saturated, the first in the low bits. */
+#define CRYSTAL_PACK_BYTES(name, type)                                                         \
+    __device__ __forceinline__ unsigned name(int a, int b, int c, int d)                       \
+    {                                                                                          \
+        unsigned word;                                                                         \
+        asm("{ .reg .b32 high;\n\tcvt.pack.sat." type ".s32.b32 high, %4, %3, 0;\n\t"           \
+            "cvt.pack.sat." type ".s32.b32 %0, %2, %1, high; }"                                \
+            : "=r"(word)                                                                       \
+            : "r"(a), "r"(b), "r"(c), "r"(d));                                                 \
+        return word;                                                                           \
+    }
+CRYSTAL_PACK_BYTES(crystal_pack_s8, "s8")
+CRYSTAL_PACK_BYTES(crystal_pack_u8, "u8")
+
+/* Two bytes of a word from bit `at` on as halves: 0x6400 + b is the half 1024 + b. */
+__device__ __forceinline__ unsigned crystal_bytes_f16(unsigned word, int at)
+{
+    unsigned halves;
+    asm("sub.rn.f16x2 %0, %1, %2;"
+        : "=r"(halves)
+        : "r"(__byte_perm(word, 0x64646464u, at ? 0x4342 : 0x4140)), "r"(0x64006400u));
+    return halves;
+}
+
 /* The half in the low bits. */
 __device__ __forceinline__ float crystal_f16(unsigned bits)
 {

@@ -20,6 +20,12 @@ __device__ __forceinline__ T requant(T x, T mul, int shift, T low, T high)
     return q < low ? low : q > high ? high : q;
 }
 
+/* floor((x mul + half) / 2^SHIFT), where the product fits T and the result 32 bits */
+template <class T, int SHIFT> __device__ __forceinline__ int32_t scaled(int32_t x, int32_t mul)
+{
+    return (int32_t)(((T)x * mul + ((T)1 << (SHIFT - 1))) >> SHIFT);
+}
+
 /* floor(((a << shift) * 2 + b) / (2 * b)) with b at least 1 */
 __device__ __forceinline__ int64_t divide_round(int64_t a, int64_t b, int shift)
 {

@@ -20,8 +20,13 @@ __device__ __forceinline__ unsigned pack4(int a, int b, int c, int d)
     return __byte_perm(low, __byte_perm((unsigned)c, (unsigned)d, 0x0040), 0x5410);
 }
 
-/* Thirty-two columns in four tiles; numbers beyond the length count as zero. */
-template <int N>
+template <bool SIGNED> __device__ __forceinline__ unsigned saturated4(int a, int b, int c, int d)
+{
+    return SIGNED ? crystal_pack_s8(a, b, c, d) : crystal_pack_u8(a, b, c, d);
+}
+
+/* Thirty-two columns in four tiles, saturated; numbers beyond the length count as zero. */
+template <bool SIGNED, int N>
 __device__ __forceinline__ Bytes fragment(const int32_t *const (&x)[4], int tile, int t)
 {
     int v[4][4];
@@ -30,21 +35,23 @@ __device__ __forceinline__ Bytes fragment(const int32_t *const (&x)[4], int tile
 #pragma unroll
         for (int c = 0; c < 4; ++c)
             v[i][c] = 8 * (tile + i) + 2 * t + (c & 1) < N ? x[i][c] : 0;
-    return {{pack4(v[0][0], v[0][1], v[1][0], v[1][1]), pack4(v[0][2], v[0][3], v[1][2], v[1][3]),
-             pack4(v[2][0], v[2][1], v[3][0], v[3][1]), pack4(v[2][2], v[2][3], v[3][2], v[3][3])}};
+    return {{saturated4<SIGNED>(v[0][0], v[0][1], v[1][0], v[1][1]),
+             saturated4<SIGNED>(v[0][2], v[0][3], v[1][2], v[1][3]),
+             saturated4<SIGNED>(v[2][0], v[2][1], v[3][0], v[3][1]),
+             saturated4<SIGNED>(v[2][2], v[2][3], v[3][2], v[3][3])}};
 }
 
 /* Tile k, or any other where there is no tile k. */
 template <int T> __device__ __forceinline__ constexpr int tile_or(int k) { return k < T ? k : 0; }
 
-template <int N, int S, int T>
+template <bool SIGNED, int N, int S, int T>
 __device__ __forceinline__ void fragments_of(Bytes (&a)[S], const int32_t (&x)[T][4], int t)
 {
 #pragma unroll
     for (int q = 0; q < S; ++q) {
         const int32_t *const four[4] = {x[tile_or<T>(4 * q)], x[tile_or<T>(4 * q + 1)],
                                         x[tile_or<T>(4 * q + 2)], x[tile_or<T>(4 * q + 3)]};
-        a[q] = fragment<N>(four, 4 * q, t);
+        a[q] = fragment<SIGNED, N>(four, 4 * q, t);
     }
 }
 
@@ -67,14 +74,19 @@ template <int N, class In> __device__ __forceinline__ unsigned load_word(const I
     return word;
 }
 
-/* Sixteen bytes, where possible at once. */
-template <int N, class In> __device__ __forceinline__ uint4 load_bytes(const In *row, int k)
+/* Sixteen bytes, where possible at once: zero beyond the end, or, if the weights there are
+   zero and nothing else counts (ANY), any of the row. */
+template <int N, bool ANY, class In>
+__device__ __forceinline__ uint4 load_bytes(const In *row, int k)
 {
-    if constexpr (N % 16 == 0 && sizeof(In) == 1)
-        return k < N ? *(const uint4 *)(row + k) : make_uint4(0u, 0u, 0u, 0u);
-    else
+    if constexpr (N % 16 == 0 && sizeof(In) == 1) {
+        if (N % 64 == 0 || ANY)
+            return read_once<N % 32 == 0>(row + (N % 64 ? min(k, N - 16) : k));
+        return k < N ? read_once<false>(row + k) : make_uint4(0u, 0u, 0u, 0u);
+    } else {
         return make_uint4(load_word<N>(row, k), load_word<N>(row, k + 4),
                           load_word<N>(row, k + 8), load_word<N>(row, k + 12));
+    }
 }
 
 /* The sum of squares of sixteen bytes, signed or not. */
@@ -85,6 +97,31 @@ template <class B> __device__ __forceinline__ int32_t squares(const uint4 &v)
                __dp4a((int)v.z, (int)v.z, __dp4a((int)v.w, (int)v.w, 0))));
     else
         return (int32_t)__dp4a(v.x, v.x, __dp4a(v.y, v.y, __dp4a(v.z, v.z, __dp4a(v.w, v.w, 0u))));
+}
+
+/* The sums of squares of both rows of a vector of bytes, this lane's part. */
+template <bool SIGNED, int S>
+__device__ __forceinline__ void add_squares(int32_t (&sums)[2], const Bytes (&a)[S])
+{
+#pragma unroll
+    for (int q = 0; q < S; ++q)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const unsigned word = a[q].word[i];
+            sums[i & 1] = SIGNED ? __dp4a((int)word, (int)word, sums[i & 1])
+                                 : (int)__dp4a(word, word, (unsigned)sums[i & 1]);
+        }
+}
+
+/* Sums that begin with a number of each column, which lie in the order of the lanes. */
+template <int T>
+__device__ __forceinline__ void begin(int32_t (&d)[T][4], const int32_t *from, int tile, int t)
+{
+#pragma unroll
+    for (int j = 0; j < T; ++j) {
+        const int4 v = ((const int4 *)from)[4 * (tile + j) + t];
+        d[j][0] = v.x, d[j][1] = v.y, d[j][2] = v.z, d[j][3] = v.w;
+    }
 }
 
 /* One step of one tile; SIGNED says what x is, weights are signed. */
@@ -98,16 +135,18 @@ __device__ __forceinline__ void multiply_one(int32_t (&d)[4], const Bytes &a,
         crystal_mma_u8s8(d, a.word, b);
 }
 
-template <bool SIGNED, int T>
-__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+template <bool SIGNED, int P, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[P][T][4], const BytePair (&a)[P],
                                                 const unsigned (&b)[T][2],
                                                 const unsigned (&b1)[T][2])
 {
 #pragma unroll
-    for (int j = 0; j < T; ++j) {
-        multiply_one<SIGNED>(d[j], a.step[0], b[j]);
-        multiply_one<SIGNED>(d[j], a.step[1], b1[j]);
-    }
+    for (int j = 0; j < T; ++j)
+#pragma unroll
+        for (int p = 0; p < P; ++p) {
+            multiply_one<SIGNED>(d[p][j], a[p].step[0], b[j]);
+            multiply_one<SIGNED>(d[p][j], a[p].step[1], b1[j]);
+        }
 }
 
 template <bool SIGNED, int T>
@@ -122,12 +161,20 @@ __device__ __forceinline__ void multiply_step(int32_t (&d)[T][4], const Bytes &a
     }
 }
 
-template <bool SIGNED, int T>
-__device__ __forceinline__ void multiply(int32_t (&d)[T][4], const BytePair &a,
+template <bool SIGNED, int P, int T>
+__device__ __forceinline__ void multiply(int32_t (&d)[P][T][4], const BytePair (&a)[P],
                                                 const unsigned *weights, int stride, int lane)
 {
-    multiply_step<SIGNED>(d, a.step[0], weights, lane);
-    multiply_step<SIGNED>(d, a.step[1], weights + stride, lane);
+#pragma unroll
+    for (int s = 0; s < 2; ++s)
+#pragma unroll
+        for (int j = 0; j < T; ++j) {
+            const uint2 words = *(const uint2 *)(weights + stride * s + 2 * (32 * j + lane));
+            const unsigned b[2] = {words.x, words.y};
+#pragma unroll
+            for (int p = 0; p < P; ++p)
+                multiply_one<SIGNED>(d[p][j], a[p].step[s], b);
+        }
 }
 
 /* All steps of K: weights held in registers, or in memory with `stride` words between steps. */
@@ -164,7 +211,7 @@ __device__ __forceinline__ void multiply_long(int32_t (&d)[T][4], const int32_t 
         for (int c = 0; c < 16; ++c)
             v[c >> 2][c & 3] = 32 * q + 8 * (c >> 2) < N ? x[32 * (16 * q + c) + lane] : 0;
         const int32_t *const four[4] = {v[0], v[1], v[2], v[3]};
-        multiply_step<SIGNED>(d, fragment<N>(four, 4 * q, t), weights + stride * q, lane);
+        multiply_step<SIGNED>(d, fragment<SIGNED, N>(four, 4 * q, t), weights + stride * q, lane);
     }
 }
 
@@ -177,7 +224,7 @@ __device__ __forceinline__ void multiply_chunk(int32_t (&d)[T][4], const int32_t
 #pragma unroll
     for (int q = 0; q < C / 4; ++q) {
         const int32_t *const four[4] = {x[4 * q], x[4 * q + 1], x[4 * q + 2], x[4 * q + 3]};
-        multiply_step<SIGNED>(d, fragment<N>(four, base + 4 * q, t),
+        multiply_step<SIGNED>(d, fragment<SIGNED, N>(four, base + 4 * q, t),
                               weights + stride * (base / 4 + q), lane);
     }
 }

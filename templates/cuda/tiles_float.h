@@ -2,7 +2,24 @@
         hi hi + (hi lo + lo hi) / 2048 keeps 22 bits. Magnitudes reach 65504; beyond, NaN ---- */
 
 struct Split {
+    static constexpr bool EXACT = false;
     unsigned hi[4], lo[4];
+};
+
+/* Bytes, each of which one half holds; what they stand for is multiplied with the sums. */
+struct Exact {
+    static constexpr bool EXACT = true;
+    unsigned hi[4];
+};
+
+/* Four neighbours of a sample as they are loaded, and what an operand of them is. */
+template <class In> struct Four {
+    typedef float4 type;
+    typedef Split operand;
+};
+template <> struct Four<uint8_t> {
+    typedef unsigned type;
+    typedef Exact operand;
 };
 
 __device__ __forceinline__ void split(float a, float b, unsigned &hi, unsigned &lo)
@@ -21,6 +38,12 @@ __device__ __forceinline__ Split input_fragment(const float4 &row0, const float4
     split(row0.z, row0.w, a.hi[2], a.lo[2]);
     split(row1.z, row1.w, a.hi[3], a.lo[3]);
     return a;
+}
+
+__device__ __forceinline__ Exact input_fragment(unsigned row0, unsigned row1)
+{
+    return {{crystal_bytes_f16(row0, 0), crystal_bytes_f16(row1, 0), crystal_bytes_f16(row0, 16),
+             crystal_bytes_f16(row1, 16)}};
 }
 
 /* Numbers beyond the length count as zero. */
@@ -50,27 +73,46 @@ __device__ __forceinline__ void fragments_of(Split (&a)[S], const float (&x)[T][
 }
 
 /* Four columns of a row from k on: zero beyond its end. */
-template <int N, class In>
-__device__ __forceinline__ float4 load_floats(const In *row, int k, float scale)
+template <int N> __device__ __forceinline__ float4 load_four(const float *row, int k)
 {
-    float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    if constexpr (N % 16 == 0) {
+        const uint4 x = read_once<true>(row + k);
+        return make_float4(__uint_as_float(x.x), __uint_as_float(x.y), __uint_as_float(x.z),
+                           __uint_as_float(x.w));
+    } else if constexpr (N % 4 == 0) {
+        return k < N ? four(row, k / 4) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    } else {
+        float v[4];
+#pragma unroll
+        for (int e = 0; e < 4; ++e)
+            v[e] = k + e < N ? row[k + e] : 0.0f;
+        return make_float4(v[0], v[1], v[2], v[3]);
+    }
+}
+
+template <int N> __device__ __forceinline__ unsigned load_four(const uint8_t *row, int k)
+{
+    unsigned word = 0;
     if constexpr (N % 4 == 0) {
-        if (k < N) {
-            const auto x = four(row, k / 4);
-            v[0] = input(x.x, scale), v[1] = input(x.y, scale);
-            v[2] = input(x.z, scale), v[3] = input(x.w, scale);
-        }
+        word = N % 16 == 0 || k < N ? *(const unsigned *)(row + k) : 0u;
     } else {
 #pragma unroll
         for (int e = 0; e < 4; ++e)
-            v[e] = k + e < N ? input(row[k + e], scale) : 0.0f;
+            word |= k + e < N ? (unsigned)row[k + e] << 8 * e : 0u;
     }
-    return make_float4(v[0], v[1], v[2], v[3]);
+    return word;
 }
 
 __device__ __forceinline__ float squares(const float4 &v)
 {
     return v.x * v.x + v.y * v.y + (v.z * v.z + v.w * v.w);
+}
+__device__ __forceinline__ float squares(unsigned v) { return (float)__dp4a(v, v, 0u); }
+
+/* What a number of a sample as it is loaded stands for. */
+template <class In> __device__ __forceinline__ float unit(float scale)
+{
+    return sizeof(In) == 1 ? scale : 1.0f;
 }
 
 /* One step of one tile; b: two words of halves, and two of residuals where W is 4. */
@@ -110,6 +152,55 @@ __device__ __forceinline__ void multiply(float (&d)[T][4], float (&e)[T][4], con
         __align__(16) unsigned b[W];
         load_words<W>(b, weights + W * (32 * j + lane));
         multiply_one<W>(d[j], e[j], a, b);
+    }
+}
+
+/* One step of the samples for PARTS rows of tiles, weights held or in memory. Four products that
+   do not wait for each other come in a row. */
+template <int W, int P, int T, class A>
+__device__ __forceinline__ void multiply_group(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                      const A (&a)[P], const unsigned *b,
+                                                      int tile, int count)
+{
+#pragma unroll
+    for (int j = 0; j < count; ++j)
+#pragma unroll
+        for (int p = 0; p < P; ++p)
+            crystal_mma_f16(d[p][tile + j], a[p].hi, b + W * j);
+    if constexpr (!A::EXACT)
+#pragma unroll
+        for (int j = 0; j < count; ++j)
+#pragma unroll
+            for (int p = 0; p < P; ++p)
+                crystal_mma_f16(e[p][tile + j], a[p].lo, b + W * j);
+    if (W == 4)
+#pragma unroll
+        for (int j = 0; j < count; ++j)
+#pragma unroll
+            for (int p = 0; p < P; ++p)
+                crystal_mma_f16(e[p][tile + j], a[p].hi, b + W * j + 2);
+}
+
+template <int P, int T, int W, class A>
+__device__ __forceinline__ void multiply(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                const A (&a)[P], const unsigned (&b)[T][W])
+{
+    multiply_group<W>(d, e, a, &b[0][0], 0, T);
+}
+
+template <int W, int P, int T, class A>
+__device__ __forceinline__ void multiply(float (&d)[P][T][4], float (&e)[P][T][4],
+                                                const A (&a)[P], const unsigned *weights,
+                                                int lane)
+{
+    constexpr int GROUP = 4 / P;
+#pragma unroll
+    for (int j = 0; j < T; j += GROUP) {
+        __align__(16) unsigned b[W * GROUP];
+#pragma unroll
+        for (int i = 0; i < GROUP && j + i < T; ++i)
+            load_words<W>(b + W * i, weights + W * (32 * (j + i) + lane));
+        multiply_group<W>(d, e, a, b, j, T - j < GROUP ? T - j : GROUP);
     }
 }
 
@@ -165,11 +256,12 @@ __device__ __forceinline__ void multiply_chunk(float (&d)[T][4], float (&e)[T][4
 }
 
 template <int T>
-__device__ __forceinline__ void add_residuals(float (&d)[T][4], const float (&e)[T][4])
+__device__ __forceinline__ void add_residuals(float (&d)[T][4], const float (&e)[T][4],
+                                                     float unit = 1.0f)
 {
 #pragma unroll
     for (int j = 0; j < T; ++j)
 #pragma unroll
         for (int c = 0; c < 4; ++c)
-            d[j][c] += e[j][c] * (1.0f / 2048.0f);
+            d[j][c] = (d[j][c] + e[j][c] * (1.0f / 2048.0f)) * unit;
 }

@@ -157,6 +157,17 @@ static inline void mma(Place place, typename Sum::type *d, const unsigned *a, co
 #define crystal_mma_u8s8(d, a, b) CRYSTAL_MMA(U8, S8, IntSum, 2, d, a, b)
 #define crystal_mma_s8u8(d, a, b) CRYSTAL_MMA(S8, U8, IntSum, 2, d, a, b)
 
+/* Four integers as bytes, saturated, the first in the low bits. */
+static inline unsigned crystal_pack_bytes(int low, int high, int a, int b, int c, int d)
+{
+    unsigned word = 0;
+    for (int x : {d, c, b, a})
+        word = word << 8 | ((unsigned)(x < low ? low : x > high ? high : x) & 255u);
+    return word;
+}
+#define crystal_pack_s8(...) crystal_pack_bytes(-128, 127, __VA_ARGS__)
+#define crystal_pack_u8(...) crystal_pack_bytes(0, 255, __VA_ARGS__)
+
 /* Two floats as a register of halves, the first in the low bits. */
 static inline unsigned crystal_pack_f16(float low, float high)
 {
@@ -165,6 +176,11 @@ static inline unsigned crystal_pack_f16(float low, float high)
 static inline unsigned crystal_pack_bf16(float low, float high)
 {
     return crystal_shim::bf16_bits(high) << 16 | crystal_shim::bf16_bits(low);
+}
+/* Two bytes of a word from bit `at` on as halves. */
+static inline unsigned crystal_bytes_f16(unsigned word, int at)
+{
+    return crystal_pack_f16((float)(word >> at & 255u), (float)(word >> (at + 8) & 255u));
 }
 static inline float crystal_f16(unsigned bits) { return crystal_shim::f16_value(bits & 0xffffu); }
 
