@@ -31,7 +31,7 @@ import torch
 
 from benchmarks.cuda_classifiers import CASES
 from benchmarks.cuda_events import ROUNDS
-from benchmarks.cuda_language import BATCHES, PLANS
+from benchmarks.cuda_language import MANY, PLANS
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_TOOL_FAILED
 from crystalc.files import write_atomic
 from crystalc_cuda import nvcc
@@ -54,7 +54,7 @@ STEPS = (
     *(Step("classifiers", "classifier", name, 100) for name in CASES),
     Step("language_models", "language library", "", 150),
     *(Step("language_models", "one sequence", name, 40) for name in PLANS),
-    *(Step("language_models", "many sequences", str(n), 40) for n in BATCHES),
+    *(Step("language_models", "many sequences", name, 40) for name in MANY),
     *(Step("peers", "peer", name, 60) for name in CASES),
     Step("peers", "peer language", "", 90),
     *(Step("peers", "peer compiled", name, 100) for name in CASES),

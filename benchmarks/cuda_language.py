@@ -35,6 +35,8 @@ LIBRARY = "model.so"
 FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
 TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
 BATCHES = (1024, 4096)
+APART = "1024, each block its own head"
+MANY = {**{str(n): (n, None) for n in BATCHES}, APART: (1024, Plan(16, 0, 0, 0, 0))}
 PLANS = {
     "chosen": None,
     "cluster of 16": Plan(16, 1, 1, 1, 0),
@@ -65,9 +67,9 @@ def alone_rows(plan: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
     yield _alone(place / LIBRARY, TINY if dry else FULL, plan, dry)
 
 
-def many_rows(batch: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
-    """Tokens a second of so many sequences."""
-    yield _many(place / LIBRARY, TINY if dry else FULL, 20 if dry else int(batch), dry)
+def many_rows(name: str, place: Path, dry: bool) -> Iterator[dict[str, Any]]:
+    """Tokens a second of many sequences."""
+    yield _many(place / LIBRARY, TINY if dry else FULL, name, dry)
 
 
 def _emit(config: LanguageConfig, folder: Path) -> None:
@@ -117,9 +119,11 @@ def _alone(library: Path, config: LanguageConfig, plan: str, dry: bool) -> dict[
     return row if seconds is None else {**row, "us_per_token": seconds * 1e6 / count}
 
 
-def _many(library: Path, config: LanguageConfig, batch: int, dry: bool) -> dict[str, Any]:
+def _many(library: Path, config: LanguageConfig, name: str, dry: bool) -> dict[str, Any]:
     """Tokens a second of many sequences."""
-    model, context = Model(library, PREFIX, None, "cpu" if dry else "cuda"), config.context
+    batch, plan = MANY[name]
+    batch = 20 if dry else batch
+    model, context = Model(library, PREFIX, plan, "cpu" if dry else "cuda"), config.context
     ids, room = _memory((batch, context), model.room(batch), dry)
     given = torch.ones(batch, dtype=torch.int32, device=ids.device)
 
@@ -129,8 +133,8 @@ def _many(library: Path, config: LanguageConfig, batch: int, dry: bool) -> dict[
     call()
     _require_text(library, ids[batch - 1].cpu().numpy(), config, dry)
     seconds = _seconds(call, dry)
+    row: dict[str, Any] = {"name": f"batch {name}", "together": model.plan.together}
     model.close()
-    row: dict[str, Any] = {"name": f"batch {batch}"}
     return row if seconds is None else {**row, "tokens_per_second": batch * (context - 1) / seconds}
 
 

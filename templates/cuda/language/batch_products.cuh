@@ -12,7 +12,7 @@ constexpr int KEY_STRIDE = units(CONTEXT, 32) * 32;
 constexpr size_t CACHE = (size_t)DIM * (KEY_STRIDE + CONTEXT); /* floats of a block */
 
 /* Best or sum over the rows that one warp has seen, for one sequence. */
-struct Seen {
+struct alignas(16) Seen {
     float top, sum, target;
     int32_t token;
 };
