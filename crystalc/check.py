@@ -24,6 +24,7 @@ class Comparison:
     ``bound``: the largest bound over all outputs; 0 means exact. ``worst_share``: the largest
     error over its own bound (0 when exact). ``decisions_equal``: vectors whose argmax agrees;
     ``undecided``: those whose two best scores lie closer than the bound, where argmax is open.
+    ``note``: why a check that passes may say little.
     """
 
     vectors: int
@@ -34,6 +35,7 @@ class Comparison:
     undecided: int
     ok: bool
     reason: str = ""
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,13 +54,13 @@ def compare(meaning: Graph, shaped: Graph, backend: Backend, build: Path, x: Arr
     caps = backend.capabilities
     agreement = caps.fixed_agreement if meaning.is_fixed else caps.float_agreement
     if isinstance(agreement, Exact):
-        return judge(wanted, got, np.zeros(wanted.shape))
+        return judge(wanted, got, np.zeros(wanted.shape), sameness(wanted))
     if isinstance(agreement, Electrical):
         return judge_circuit(wanted, got, agreement)
-    return judge(wanted, got, error_bound(shaped, x, agreement.bits))
+    return judge(wanted, got, error_bound(shaped, x, agreement.bits), sameness(wanted))
 
 
-def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
+def judge(wanted: Array, got: Array, bound: Array, note: str = "") -> Comparison:
     """Compare outputs [batch, O] elementwise with ``bound`` of the same shape."""
     if not np.isfinite(got.astype(np.float64)).all():
         return _failed(len(wanted), "the artefact gave NaN or infinity")
@@ -76,6 +78,7 @@ def judge(wanted: Array, got: Array, bound: Array) -> Comparison:
         undecided=int(ambiguous(wanted.astype(np.float64), bound).sum()) if bound.any() else 0,
         ok=not over.any(),
         reason=_reason(wanted, got, over) if over.any() else "",
+        note=note,
     )
 
 
@@ -85,7 +88,7 @@ def judge_circuit(wanted: Array, got: Array, agreement: Electrical) -> Compariso
     Vectors of which the oracle says the same, such as those that wake no neuron, are one decision.
     """
     limit = agreement.absolute + agreement.share * float(np.ptp(wanted))
-    found = judge(wanted, got, np.full(wanted.shape, limit))
+    found = judge(wanted, got, np.full(wanted.shape, limit), sameness(wanted))
     _, distinct = np.unique(wanted, axis=0, return_index=True)
     equal = int((wanted[distinct].argmax(-1) == got[distinct].argmax(-1)).sum())
     needed = agreement.decisions * len(distinct)
@@ -93,6 +96,14 @@ def judge_circuit(wanted: Array, got: Array, agreement: Electrical) -> Compariso
         return found
     text = f"{equal} of {len(distinct)} different decisions are equal, {needed:g} are needed"
     return replace(found, ok=False, reason=text)
+
+
+def sameness(wanted: Array) -> str:
+    """What is to be said where outputs [batch, O] are all alike, in single precision if real."""
+    shown = wanted.astype(np.float32) if wanted.dtype.kind == "f" else wanted
+    if len(shown) < 2 or (shown != shown[0]).any():
+        return ""
+    return "all vectors give the same output: this check says little"
 
 
 def _distance(wanted: Array, got: Array) -> Array:

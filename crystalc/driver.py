@@ -54,6 +54,7 @@ from crystalc.vectors import (
     real_vectors,
     samples_of,
 )
+from crystalc.verdict import percent
 from crystalc.verify import check
 
 REPORT_SCHEMA = 1
@@ -262,8 +263,6 @@ def report(
 ) -> dict[str, Any]:
     """``report.json`` as a dict; ``docs/report.md`` is its schema."""
     o = compiled.options
-    caps = compiled.backend.capabilities
-    agreement = caps.fixed_agreement if compiled.meaning.is_fixed else caps.float_agreement
     return {
         "schema": REPORT_SCHEMA,
         "crystalc": __version__,
@@ -273,7 +272,7 @@ def report(
         "width": o.width if o.arithmetic == "fixed" else None,
         "weights": "fixed" if o.arithmetic == "fixed" else o.weights,
         "model": describe(checkpoint),
-        "agreement": agreement_text(agreement),
+        "agreement": agreement_text(agreement_of(compiled)),
         "checked": comparison is not None,
         **(comparison.to_dict() if comparison else {"ok": None}),
         "input_type": str(compiled.meaning.input.type.elem),
@@ -298,14 +297,23 @@ def _examined(examined: Examined | None) -> dict[str, Any]:
     return {"resources": examined.report, **fault}
 
 
+def agreement_of(compiled: Compiled) -> Agreement:
+    """What the backend promises of this artefact."""
+    caps = compiled.backend.capabilities
+    return caps.fixed_agreement if compiled.meaning.is_fixed else caps.float_agreement
+
+
 def agreement_text(agreement: Agreement) -> str:
     """What a backend promises, in a word or two."""
     if isinstance(agreement, Within):
         return f"within f{agreement.bits}"
     if isinstance(agreement, Exact):
         return "exact"
-    limits = f"{agreement.absolute:g} V + {agreement.share:.3g} of the range"
-    return f"within {limits}, {agreement.decisions:.1%} of the decisions"
+    limits = [f"{agreement.absolute:g} V"] if agreement.absolute else []
+    if 0 < agreement.share < 1:
+        limits.append(f"{percent(agreement.share)} of the outputs' range")
+    kept = f"{agreement.decisions:.1%} of the decisions"
+    return f"within {' + '.join(limits)}, {kept}" if limits else kept
 
 
 def _size(content: str | bytes) -> int:

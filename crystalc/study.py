@@ -16,6 +16,7 @@ from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc.interpret import interpret
+from crystalc.verdict import percent
 
 LABELLED = ("digits",)
 """Data sets that come with a dependency, so that a model trained on one meets labels here."""
@@ -59,7 +60,7 @@ def study(
     report = PurePosixPath(f"{backend.name}_{driver.REPORT}")
     text = json.dumps(facts, indent=1, allow_nan=False, default=str) + "\n"
     write_tree(out, {**found.files, report: text})
-    error = f"error   {facts['max_error_share']:.2g} of the range that the outputs span"
+    error = f"error   {percent(facts['max_error_share'])} of the range that the outputs span"
     return [error, *_scored(accuracy), *found.lines]
 
 

@@ -180,5 +180,7 @@ def test_a_series_needs_resistors(tmp_path: Path) -> None:
         SpiceBackend(series="E24")
     graph, _ = random_float_graph(1)
     build(tmp_path, graph)
-    with pytest.raises(CompileError, match="a netlist of level behavioral, crossbar is needed"):
+    with pytest.raises(
+        CompileError, match="the netlist is of level behavioral; this command takes crossbar"
+    ):
         read_build(tmp_path)

@@ -162,20 +162,22 @@ def test_inputs_beyond_the_supplies_are_scaled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "activation", "metric", "normalized", "called"),
+    ("kernel", "activation", "metric", "normalized", "called", "where"),
     [
-        ("radial", "gelu", "l2", False, "'gelu'"),
-        ("laplace", None, "l1", False, "'distance l1'"),
-        ("gauss", None, "l2", True, "'softmax'"),
+        ("radial", "gelu", "l2", False, "'gelu'", "activation"),
+        ("laplace", None, "l1", False, "'distance l1'", "metric"),
+        ("gauss", None, "l2", True, "'softmax'", "normalized"),
     ],
 )
 def test_kernels_without_a_circuit_are_named(
-    kernel: str, activation: str | None, metric: str, normalized: bool, called: str
+    kernel: str, activation: str | None, metric: str, normalized: bool, called: str, where: str
 ) -> None:
     checkpoint = tiny_checkpoint(kernel, activation, metric, normalized=normalized)  # type: ignore[arg-type]
     with pytest.raises(CompileError, match=f"level macro has no circuit for {called}") as caught:
         compile_checkpoint(checkpoint, Options("spice", backend={"level": "macro"}))
-    assert "laplace and gauss" in str(caught.value)
+    said = str(caught.value)
+    assert "laplace and gauss" in said
+    assert said.startswith(f"error: config.{where}: ") and said.count("error:") == 1, said
 
 
 def test_a_series_fits_every_resistor(tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ def test_waveforms_of_an_earlier_circuit_are_not_drawn(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["noise", "behavioral"], "a netlist of level behavioral, macro or crossbar is needed"),
+        (
+            ["noise", "behavioral"],
+            "behavioral: the netlist is of level behavioral; this command takes macro or crossbar",
+        ),
         (["noise", "behavioral", "--to", "fast"], "'fast' is not a frequency like 1k or 10M"),
         (["noise", "behavioral", "--from", "2k", "--to", "1k"], "--from is not below --to"),
         (["noise", "nowhere"], "nowhere: 0 netlists, not one"),

@@ -125,7 +125,7 @@ def test_the_report_is_as_documented(arithmetic: Any, checked: bool, tmp_path: P
     path = write_report(tmp_path, report(compiled, checkpoint, comparison))
     content = json.loads(path.read_text())
     absent = {"vectors", "max_abs_error", "bound", "worst_share", "decisions_equal", "undecided",
-              "reason"}  # fmt: skip
+              "reason", "note"}  # fmt: skip
     later = {"proof", "resources"}  # crystalc prove adds one, a backend that examines the other
     assert set(content) == set(schema) - later - (set() if checked else absent)
     for key, value in content.items():

@@ -87,5 +87,5 @@ def load_build(netlist: Path, need: Sequence[str]) -> Build:
 
 
 def _other_level(folder: Path, level: str, need: Sequence[str]) -> CompileError:
-    text = f"{folder}: a netlist of level {level}, {' or '.join(need)} is needed"
-    return refuse(text, hint=f"--level {need[0]}")
+    text = f"{folder}: the netlist is of level {level}; this command takes {' or '.join(need)}"
+    return refuse(text, hint=f"compile it with --level {need[0]}")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.diagnostics import CompileError, Diagnostic
-from crystalc.ir import Graph, Node, Op
+from crystalc.ir import Graph, Loc, Node, Op
 from crystalc_spice.behavioral import Sum
 from crystalc_spice.cells import (
     BOLTZMANN,
@@ -71,17 +71,27 @@ STRAY = 2e-12
 """Farads across every feedback resistor."""
 
 LINEAR = frozenset({Op.INPUT, Op.OUTPUT, Op.CONST, Op.MATMUL, Op.SUMSQ, Op.ADD, Op.SUB})
+CAUSES = {
+    Op.GELU: Loc("config.activation"),
+    Op.DISTANCE: Loc("config.metric"),
+    Op.SOFTMAX: Loc("config.normalized"),
+}
+"""Entry of the model that an op without a circuit comes from."""
+
 KERNELS = "laplace and gauss (l2, not normalized) and radial with relu (l2)"
 
 
 def unsupported(graph: Graph) -> list[Diagnostic]:
-    """Every node that has no circuit at this level."""
+    """Every kind of node that has no circuit at this level, once, where the model asks for it."""
     hint = f"kernels of level macro: {KERNELS}"
-    return [
-        Diagnostic(f"level macro has no circuit for '{_called(node)}'", node.loc, hint)
+    found = [
+        Diagnostic(
+            f"level macro has no circuit for '{_called(node)}'", CAUSES.get(node.op, node.loc), hint
+        )
         for _, node in graph
         if not _has_circuit(graph, node)
     ]
+    return list(dict.fromkeys(found))
 
 
 def _has_circuit(graph: Graph, node: Node) -> bool:

@@ -116,6 +116,8 @@ def levels(builds: tuple[Path, ...]) -> None:
 
 
 def _row(build: Path) -> tuple[str, ...]:
+    from crystalc.verdict import percent
+
     path = build / REPORT
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -123,7 +125,7 @@ def _row(build: Path) -> tuple[str, ...]:
         return (
             str(build),
             facts["level"] + (f" {facts['opamp']}" if facts["opamp"] else ""),
-            f"{facts['max_error_share']:.2g} of range",
+            f"{percent(facts['max_error_share'])} of range",
             f"{facts['decisions_equal']}/{facts['vectors']}",
             f"{facts['vectors_per_second']:.0f}",
             f"{power['total_w']:.3g} W" if power else "-",

@@ -234,19 +234,10 @@ def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
 
 
 def _verdict(compiled: Compiled, comparison: Comparison | None) -> str:
+    from crystalc.driver import agreement_of
+    from crystalc.verdict import verdict
+
     if comparison is None:
         return "check   not run (--no-check)"
-    if comparison.max_abs_error is None:
-        return f"check   FAILED: {comparison.reason}"
-    fixed = compiled.meaning.is_fixed
-    error = (
-        f"{comparison.max_abs_error:.0f} steps of difference (exact)"
-        if fixed
-        else f"max error {comparison.max_abs_error:.1e} (bound {comparison.bound:.1e}, "
-        f"worst {comparison.worst_share:.0%} of its own bound)"
-    )
-    verdict = "OK" if comparison.ok else f"FAILED: {comparison.reason}"
-    return (
-        f"check   {comparison.vectors} vectors against the oracle: {error}, "
-        f"decisions {comparison.decisions_equal}/{comparison.vectors}: {verdict}"
-    )
+    said = verdict(comparison, agreement_of(compiled), compiled.meaning.is_fixed)
+    return f"{said}\nnote    {comparison.note}" if comparison.note else said
