@@ -9,6 +9,7 @@ constexpr int INPUT_TILES = units(most(DIM, most(MOST_NEURONS, FFN)), 32);
 constexpr int WORK = most(DIM, most(units(MOST_NEURONS, 4) * 4, FFN));
 constexpr int DIGIT_WORDS = 4 * (INPUT_TILES | 1); /* odd, so that banks differ */
 constexpr int KEY_STRIDE = units(CONTEXT, 32) * 32;
+constexpr int HEAD_CACHE = HEAD_SIZE * (KEY_STRIDE + CONTEXT); /* floats of a head */
 constexpr size_t CACHE = (size_t)DIM * (KEY_STRIDE + CONTEXT); /* floats of a block */
 
 /* Best or sum over the rows that one warp has seen, for one sequence. */
@@ -112,7 +113,7 @@ __device__ __forceinline__ void take_more(
 }
 
 /* Product of a matrix along DIM with the digits of N sequences: each(row, slot, y, the row's BIAS,
-   its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... Where a
+   its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... If a
    row is a neuron, NORM is in the place of BIAS. */
 template <int N, bool HERE, class Inputs, class Each>
 __device__ __forceinline__ void products(const Inputs &inputs, const uint8_t *data, const Matrix &m,
