@@ -36,13 +36,14 @@ FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
 TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
 BATCHES = (1024, 4096)
 APART = "1024, each block its own head"
-MANY = {**{str(n): (n, None) for n in BATCHES}, APART: (1024, Plan(16, 0, 0, 0, 0))}
+MANY = {**{str(n): (n, None) for n in BATCHES}, APART: (1024, Plan(1))}
 PLANS = {
     "chosen": None,
-    "cluster of 16": Plan(16, 1, 1, 1, 0),
+    "cluster of 16": Plan(16, 1, 1, 1, 1),
+    "cluster of 16, keys in L2": Plan(16, 1, 1, 1, 0),
     "cluster of 8": Plan(8, 1, 1, 1, 0),
-    "grid of 16": Plan(16, 0, 1, 1, 0),
-    "grid of 64": Plan(64, 0, 1, 1, 0),
+    "grid of 16": Plan(16, 0, 1, 1, 1),
+    "grid of 64": Plan(64, 0, 1, 1, 1),
 }
 
 

@@ -23,7 +23,14 @@ from hw_tests.test_cuda_model import ARITHMETIC, made, read_interface
 offer_targets()  # on a borrowed machine nothing is installed
 
 SHARED = ("-shared", "-Xcompiler", "-fPIC")
-PLANS = (None, Plan(8, 1, 1, 1, 0), Plan(8, 1, 1, 0, 0), Plan(4, 0, 1, 1, 0), Plan(64, 0, 0, 0, 0))
+PLANS = (
+    None,
+    Plan(8, 1, 1, 1, 1, 8),
+    Plan(8, 1, 1, 0, 0, 4),
+    Plan(4, 0, 1, 1, 0),
+    Plan(4, 0, 1, 1, 1),
+    Plan(64),
+)
 DRAWS = (None, Draw(0.8, 1.0, 0, 7), Draw(1.2, 0.9, 5, 3))
 
 

@@ -32,10 +32,11 @@ from crystalc_cuda.language_entry import Draw, GpuError, Plan
 from tests.language_models import random_model, tiny_config, torch_logits
 
 PLANS = {
-    "one block": Plan(1, 1, 1, 1, 1),
-    "a cluster": Plan(3, 1, 1, 0, 3),
-    "a grid": Plan(4, 0, 1, 1, 0),
-    "weights in L2": Plan(2, 0, 0, 0, 0),
+    "one block": Plan(1, 1, 1, 1, 1, 1),
+    "a cluster": Plan(3, 1, 1, 0, 0, 3),
+    "a cluster with its keys": Plan(2, 1, 1, 0, 1),
+    "a grid": Plan(4, 0, 1, 1, 1),
+    "weights in L2": Plan(2),
 }
 DRAWS = [
     None,
@@ -148,7 +149,13 @@ def test_arguments_are_refused_by_code() -> None:
             gpu.model.score(at, at, at, 1, 8, 8, at)  # the context is 7
         with pytest.raises(GpuError, match="code 51"):
             gpu.model.generate_batch(at, None, at, 1, 4, 1)
-    for plan, code in ((Plan(17, 1, 1, 0, 0), 51), (Plan(2, 1, 0, 0, 0), 51), (Plan(9, 0), 52)):
+    for plan, code in (
+        (Plan(17, 1, 1), 51),
+        (Plan(2, 1, 0), 51),
+        (Plan(2, 0, 0, 0, 1), 51),
+        (Plan(1, 0, 1, 0, 0, 17), 51),
+        (Plan(9, 0), 52),
+    ):
         with pytest.raises(GpuError, match=f"code {code}"), loaded(library("l1"), plan=plan):
             pass
 
@@ -205,7 +212,7 @@ def test_a_count_of_meetings_may_wrap() -> None:
         return text.replace("o.meetings * o.blocks", "(o.meetings * o.blocks << 28)")
 
     path, prompt = build(changed("l1", "wraps", large)), _ids("l1", (3,))
-    with reference("l1") as c, loaded(path, "reverse", Plan(3, 0, 1, 1, 0)) as gpu:
+    with reference("l1") as c, loaded(path, "reverse", Plan(3, 0, 1, 1)) as gpu:
         assert gpu.generate(prompt, 9)[0].tolist() == c.generate(prompt, 9, sampler(None))
 
 

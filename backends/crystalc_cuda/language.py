@@ -123,7 +123,7 @@ def _context(c: LanguageConfig, weights: Sequence[Entry], prefix: str, header: s
         platform=source("cuda/platform.h") + source("cuda/mma.h"),
         device=_parts(DEVICE),
         pack=_parts(["pack"]),
-        host=_parts(["cluster", "host"]),
+        host=_parts(["cluster", "launch", "host"]),
     )
 
 

@@ -31,6 +31,7 @@ class Plan(ctypes.Structure):
         ("cluster", ctypes.c_int32),
         ("resident", ctypes.c_int32),
         ("everywhere", ctypes.c_int32),
+        ("cached", ctypes.c_int32),
         ("together", ctypes.c_int32),
         ("shared", ctypes.c_size_t),
     )

@@ -96,7 +96,7 @@ def main(library: str, what: str, prefix: str, *words: str) -> None:
         "runtime": ShimModel.runtime_text(Path(library).resolve(), prefix, prompt, count),
     }
     if model.model.plan.together:
-        apart = ShimModel(library, prefix, Plan(1, 0, 0, 0, 0))
+        apart = ShimModel(library, prefix, Plan(1))
         texts["many, apart"] = apart.generate_batch([prompt], count)[0].tolist()
     print(json.dumps(texts))
 

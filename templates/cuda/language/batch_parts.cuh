@@ -47,8 +47,9 @@ __device__ __forceinline__ float *keys_of(float *cache, int sequence, int block)
 
 constexpr int IN_FLIGHT = 16; /* values under way to a lane at once: even, as sums are of pairs */
 
-/* put(d, y) for y [HEAD_SIZE] of one head. A whole warp; ``scores`` [CONTEXT] is its own. */
-template <class Put>
+/* put(d, y) for y [HEAD_SIZE] of one head. keys [HEAD_SIZE][KEY_STRIDE], values [CONTEXT][STRIDE].
+   A whole warp; ``scores`` [CONTEXT] is its own. */
+template <int STRIDE, class Put>
 __device__ __forceinline__ void attend(
     const float *query, const float *keys, const float *values, float *scores, int n, Put put)
 {
@@ -71,7 +72,7 @@ __device__ __forceinline__ void attend(
             float found[IN_FLIGHT];
 #pragma unroll
             for (int j = 0; j < IN_FLIGHT; j++)
-                found[j] = from + j < n ? values[(from + j) * DIM + d] : 0.0f;
+                found[j] = from + j < n ? values[(from + j) * STRIDE + d] : 0.0f;
 #pragma unroll
             for (int j = 0; j < IN_FLIGHT; j++)
                 if (from + j < n)
@@ -119,8 +120,8 @@ __device__ CRYSTAL_OUT_OF_LINE void take_attention(
             continue;
         const float *keys = keys_of(cache, first + q, block);
         const float *values = keys + (size_t)DIM * KEY_STRIDE;
-        attend(&s.work[q][at], keys + at * KEY_STRIDE, values + at, s.scores[warp], s.place[q] + 1,
-               [&](int d, float y) { s.h[q][at + d] = y; });
+        attend<DIM>(&s.work[q][at], keys + at * KEY_STRIDE, values + at, s.scores[warp],
+                    s.place[q] + 1, [&](int d, float y) { s.h[q][at + d] = y; });
     }
     __syncthreads();
     for (int q = warp; q < N; q += BATCH_WARPS)

@@ -9,6 +9,7 @@ constexpr int INPUT_TILES = units(most(DIM, most(MOST_NEURONS, FFN)), 32);
 constexpr int WORK = most(DIM, most(units(MOST_NEURONS, 4) * 4, FFN));
 constexpr int DIGIT_WORDS = 4 * (INPUT_TILES | 1); /* odd, so that banks differ */
 constexpr int KEY_STRIDE = units(CONTEXT, 32) * 32;
+constexpr int HEAD_CACHE = HEAD_SIZE * (KEY_STRIDE + CONTEXT); /* floats of a head */
 constexpr size_t CACHE = (size_t)DIM * (KEY_STRIDE + CONTEXT); /* floats of a block */
 
 /* Best or sum over the rows that one warp has seen, for one sequence. */
@@ -68,7 +69,7 @@ __device__ __forceinline__ void sum_tile(const Inputs &inputs, int part, int par
                                          Weight weight, int (&sums)[N / 8][2][4])
 {
     __syncwarp(); /* what was done with sums may have parted the lanes */
-#pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
+#pragma unroll (COLUMNS && COLUMNS < 8 ? COLUMNS : 8)
     for (int k = part; k < columns; k += parts) {
         const uint4 weights = weight(k);
 #pragma unroll
@@ -112,7 +113,7 @@ __device__ __forceinline__ void take_more(
 }
 
 /* Product of a matrix along DIM with the digits of N sequences: each(row, slot, y, the row's BIAS,
-   its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... Where a
+   its parameters) for this lane's products, of row tiles ``warp``, ``warp`` + ``warps``, ... If a
    row is a neuron, NORM is in the place of BIAS. */
 template <int N, bool HERE, class Inputs, class Each>
 __device__ __forceinline__ void products(const Inputs &inputs, const uint8_t *data, const Matrix &m,
@@ -230,6 +231,7 @@ __device__ CRYSTAL_OUT_OF_LINE void add_wide_product(
     for (int tile = threadIdx.x / 32; tile < (int)m.rows; tile += BATCH_WARPS) {
         const int16_t *weights = (const int16_t *)tile_at(data, m, tile) + r;
         float sums[N / 2] = {};
+#pragma unroll 16 /* so many weights are under way at once */
         for (int k = 0; k < neurons; k++) {
             const float weight = (float)__ldg(weights + 16 * k);
 #pragma unroll

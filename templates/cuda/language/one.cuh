@@ -7,7 +7,7 @@ struct OneTask {
     OneRoom *room;
     float *cache, *logits, *spare;
     int32_t *ids;
-    int32_t given, count, everywhere;
+    int32_t given, count, everywhere, cached;
     Draw how;
 };
 
@@ -32,8 +32,9 @@ __device__ __forceinline__ uint32_t take_shares(const One &o)
     return used;
 }
 
-/* This block's tiles and the norms' vectors into shared memory. */
-__device__ __forceinline__ void take_residence(One &o, unsigned char *memory, uint32_t used)
+/* This block's tiles and the norms' vectors into shared memory; keys and values behind them. */
+__device__ __forceinline__ void take_residence(
+    One &o, unsigned char *memory, uint32_t used, bool cached)
 {
     const OneShared &s = *o.s;
     const uint8_t *base = o.weights.base;
@@ -50,6 +51,7 @@ __device__ __forceinline__ void take_residence(One &o, unsigned char *memory, ui
     for (int i = threadIdx.x; i < VECTORS; i += ONE_THREADS)
         vectors[i] = o.weights.vectors[i];
     o.vectors = vectors;
+    o.kept = cached ? vectors + VECTORS : nullptr;
 }
 
 /* Logits of this block's tokens; the first of the largest, for all threads of all blocks. */
@@ -131,13 +133,14 @@ static __global__ void __launch_bounds__(ONE_THREADS, 1) one(const __grid_consta
     CRYSTAL_DYNAMIC_SHARED(unsigned char, memory);
     OneShared &s = *(OneShared *)memory;
     const Others others{task.room, &s.exchange, blockIdx.x, gridDim.x, 0};
-    One o{task.weights, &s, task.weights.vectors, task.cache, others, task.everywhere != 0};
+    One o{task.weights, &s, task.weights.vectors, task.cache, nullptr, others,
+          task.everywhere != 0};
     int n = task.given, start = window_start(n), place = CAUSAL ? 0 : n - 1 - start;
     for (int i = start + threadIdx.x; i < n; i += ONE_THREADS)
         s.window[i % CONTEXT] = sane(task.ids[i]);
     const uint32_t used = take_shares(o);
     if (RESIDENT)
-        take_residence(o, memory + RESIDENCE, used);
+        take_residence(o, memory + RESIDENCE, used, task.cached != 0);
     meet<CLUSTER>(o.others);
     for (const int end = n + task.count; n < end;) {
         const bool last = start + place + 1 == n;

@@ -93,7 +93,7 @@ __device__ __forceinline__ void add_wide_product(One &o, int matrix, const float
         const int16_t *weights = (const int16_t *)tile + r;
         const float bias = ((const float *)(tile + s.matrices[matrix].behind))[16 * BIAS + r];
         float sum = 0.0f;
-#pragma unroll 8
+#pragma unroll 16
         for (int k = 0; k < n; k++)
             sum = add(sum, mul(v[k], (float)weights[16 * k]));
         const int d = share.tile(j) * 16 + r;
@@ -105,32 +105,57 @@ __device__ __forceinline__ void add_wide_product(One &o, int matrix, const float
 
 /* ---- attention, field, feed-forward ---- */
 
+/* Keys [HEAD_SIZE][KEY_STRIDE] and values [CONTEXT][stride] of one of this block's heads. */
+struct Remembered {
+    float *keys, *values;
+    int stride;
+};
+
+template <bool RESIDENT>
+__device__ __forceinline__ Remembered remembered(const One &o, int block, int head)
+{
+    if (RESIDENT && o.kept) {
+        const int heads = units(HEADS, (int)o.others.blocks);
+        float *at = o.kept + (size_t)(block * heads + head / (int)o.others.blocks) * HEAD_CACHE;
+        return Remembered{at, at + HEAD_SIZE * KEY_STRIDE, HEAD_SIZE};
+    }
+    float *at = keys_of(o.cache, 0, block);
+    return Remembered{at + head * HEAD_SIZE * KEY_STRIDE,
+                      at + (size_t)DIM * KEY_STRIDE + head * HEAD_SIZE, DIM};
+}
+
 /* Keys and values of this block's heads; then, unless ``last`` is false, x += attention. */
 template <bool CLUSTER, bool RESIDENT>
 __device__ __forceinline__ void take_attention(One &o, int block, int place, bool last)
 {
     OneShared &s = *o.s;
-    float *keys = keys_of(o.cache, 0, block), *values = keys + (size_t)DIM * KEY_STRIDE;
     const float size = take_norm(s, o.vectors + (size_t)block * 6 * DIM);
     take_rows<RESIDENT>(o, block * PER_BLOCK, size, [&](int r, const float *row, float product) {
         const float y = add(product, row[16 * BIAS]);
-        const int in_head = r % (HEAD_TILES * 16), part = in_head / HEAD_SIZE;
-        const int at = r / (HEAD_TILES * 16) * HEAD_SIZE + in_head % HEAD_SIZE;
+        const int head = r / (HEAD_TILES * 16), in_head = r % (HEAD_TILES * 16);
+        const int part = in_head / HEAD_SIZE, d = in_head % HEAD_SIZE;
+        const Remembered m = remembered<RESIDENT>(o, block, head);
         if (part == 0)
-            s.query[at] = y;
+            s.query[head * HEAD_SIZE + d] = y;
         else if (part == 1)
-            keys[at * KEY_STRIDE + place] = y;
+            m.keys[d * KEY_STRIDE + place] = y;
         else if (part == 2)
-            values[place * DIM + at] = y;
+            m.values[place * m.stride + d] = y;
     });
     __syncthreads();
     if (!last)
         return;
     const int warp = threadIdx.x / 32, blocks = (int)o.others.blocks;
     for (int head = (int)o.others.rank + warp * blocks; head < HEADS; head += ONE_WARPS * blocks) {
-        const int at = head * HEAD_SIZE;
-        attend(s.query + at, keys + at * KEY_STRIDE, values + at, s.scores[warp], place + 1,
-               [&](int d, float y) { tell<CLUSTER>(o.others, s.exchange.attention + at + d, y); });
+        const Remembered m = remembered<RESIDENT>(o, block, head);
+        const float *query = s.query + head * HEAD_SIZE;
+        const auto put = [&](int d, float y) {
+            tell<CLUSTER>(o.others, s.exchange.attention + head * HEAD_SIZE + d, y);
+        };
+        if (RESIDENT && o.kept)
+            attend<HEAD_SIZE>(query, m.keys, m.values, s.scores[warp], place + 1, put);
+        else
+            attend<DIM>(query, m.keys, m.values, s.scores[warp], place + 1, put);
     }
     meet<CLUSTER>(o.others);
     const float found = take_heard<CLUSTER>(o, s.exchange.attention, DIM);

@@ -16,12 +16,13 @@ struct OneShared {
     Share shares[MATRICES];
 };
 
-/* ``everywhere``: every block has all of OUTPUT, which spares a meeting. */
+/* ``everywhere``: every block has all of OUTPUT, which spares a meeting. ``kept``: keys and values
+   of this block's heads in shared memory, [BLOCKS][heads][HEAD_CACHE], or null. */
 struct One {
     Weights weights;
     OneShared *s;
     const float *vectors;
-    float *cache;
+    float *cache, *kept;
     Others others;
     bool everywhere;
 };
