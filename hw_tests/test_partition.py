@@ -19,7 +19,7 @@ from crystalc.driver import check_vectors
 from crystalc.frontend import read_checkpoint
 from crystalc.frontend.lower import lower
 from crystalc.hybrid import DIGITAL, Hybrid, Kind, partition
-from crystalc.hybrid_report import rows
+from crystalc.hybrid_report import ORIGINAL, rows
 from crystalc.interpret import interpret
 from crystalc.passes.calibrate import to_fixed
 from hw_tests.spice_models import NEEDS_NGSPICE
@@ -223,3 +223,9 @@ def test_what_cannot_be_cut_is_refused(
     assert crystalc(["partition", str(tmp_path / "m.safetensors"), "-o", str(out), *words]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_original_is_named_as_another_project() -> None:
+    said = ORIGINAL["found"]
+    assert said.startswith("the original project's generator drew random weights")
+    assert "600 mW and 6 us" in said and "neither was simulated" in said

@@ -42,6 +42,7 @@ def test_a_bitstream_comes_out(name: str, tmp_path: Path) -> None:
     logic = "ICESTORM_LC" if name == "ice40-hx8k" else "TRELLIS_COMB"
     used, available = done.used[logic]
     assert 100 < used < available / 4
+    assert available == board(name).luts
 
 
 def wrapped(place: Path, old: str = "", new: str = "", frozen: float = 1.0) -> Comparison:

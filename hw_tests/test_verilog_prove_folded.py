@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crystalc.cli import run
+from crystalc.cli.prove import table
 from crystalc.driver import Options, compile_checkpoint, write
 from crystalc_verilog.proof.build import load
 from crystalc_verilog.proof.certificate import Certificate, Limits
@@ -65,6 +66,11 @@ def test_what_is_not_covered_is_simulated_only(tmp_path: Path) -> None:
     made = proof(built(tmp_path, 2, frozen=0.5))
     bad = [item for item in made.items if item.status != "proved"]
     assert bad and {item.status for item in bad} == {"simulated only"}
+    assert bad[0].detail == (
+        "active neurons of a folded build stand in memories that a bus writes: such a build is "
+        "only simulated (crystalc check), a parallel one is proved"
+    )
+    assert "NOT PROVED: nothing is refuted, but 1 statement is only simulated" in table(made, False)
 
 
 NORMALISED: Any = {"kernel": "laplace", "normalized": True, "outputs": 1}

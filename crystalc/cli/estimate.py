@@ -21,7 +21,12 @@ from crystalc.diagnostics import refuse
 @click.option("--lanes", type=int, help="Multipliers of each product (folded).")
 @click.option("--levels-per-stage", type=int, help="Adders in a row between two registers.")
 @click.option("-O", "options", multiple=True, metavar="KEY=VALUE", help="Option of the target.")
-@click.option("--device", "devices", multiple=True, help="Default: each one with known figures.")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="Or a board of fpga; default: each with known figures.",
+)
 @click.pass_context
 def estimate(
     ctx: click.Context, /, model: Path, target: str, devices: tuple[str, ...], **given: Any
@@ -53,11 +58,15 @@ def _backend(ctx: click.Context, given: dict[str, Any]) -> dict[str, str]:
 
 
 def _areas(area: dict[str, int], devices: tuple[str, ...]) -> list[str]:
-    """Two lines for each device that figures are known of."""
+    """Lines for each device that figures are known of, and for the boards that carry it."""
     from crystalc_verilog.devices import DEVICES, device
     from crystalc_verilog.estimate import arch_of, figures, kind
     from crystalc_verilog.estimate import estimate as area_of
+    from crystalc_verilog.fit import fits
+    from crystalc_verilog.fpga import BOARDS
 
+    boards = [b for b in BOARDS.values() if not devices or {b.name, b.aim.name} & {*devices}]
+    devices = tuple(BOARDS[name].aim.name if name in BOARDS else name for name in devices)
     known = {name: figures(kind(name, arch_of(area))) for name in DEVICES}
     for name in devices:
         if known[device(name).name] is None:
@@ -75,5 +84,6 @@ def _areas(area: dict[str, int], devices: tuple[str, ...]) -> list[str]:
             f"{name:9} {text}",
             f"          +-: largest error on {found.held_out} models held out, and on all "
             f"{found.designs} measured with {found.yosys}, each left out",
+            *(f"          {fits(area, board)}" for board in boards if board.aim.name == name),
         ]
     return lines or [f"area      no figures for {arch_of(area)} designs"]

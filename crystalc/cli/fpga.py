@@ -22,6 +22,7 @@ BOARDS = ("ice40-hx8k", "ecp5-25k")
 @click.option("--engine", type=click.Choice(["pyosys", "yosys"]), help="Default: what is there.")
 @click.option("--freq", type=click.FloatRange(1.0), default=25.0, show_default=True, help="MHz.")
 @click.option("--timing-allow-fail", is_flag=True, help="Missing --freq is no failure.")
+@click.option("--force", is_flag=True, help="Go on where the estimate is far beyond the device.")
 @click.option("--report", type=click.Path(path_type=Path), help="Also write the result here.")
 @click.pass_context
 def fpga(
@@ -32,6 +33,7 @@ def fpga(
     engine: str | None,
     freq: float,
     timing_allow_fail: bool,
+    force: bool,
     report: Path | None,
 ) -> None:
     """Put BUILD on an FPGA, behind a byte-serial port.
@@ -42,7 +44,11 @@ def fpga(
     from crystalc.files import write_atomic
     from crystalc_verilog import fpga as flow
     from crystalc_verilog.engine import engine as find
+    from crystalc_verilog.fit import refuse_far
+    from crystalc_verilog.synth import design_of
 
+    if not force:
+        refuse_far(design_of(build).get("area", {}), flow.board(device))
     folder = build / f"fpga-{device}"
     done = flow.place_and_route(build, flow.board(device), find(engine or ""), folder, freq)
     text = json.dumps(done.to_dict(), indent=1) + "\n"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from crystalc.frontend import Model
     from crystalc.language import LanguageModel
 
+SHOWN = 70
+"""Characters of an entry of the metadata on the screen."""
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
@@ -133,6 +136,12 @@ def _kernel(c: dict[str, Any]) -> str:
     return f"{c['metric']} {kernel}" + (", normalised" if c["normalized"] else "")
 
 
+def _short(value: str) -> str:
+    if len(value) <= SHOWN:
+        return printable(value, 4 * SHOWN)
+    return f"{printable(value, SHOWN - 8)} ({len(value):,} characters: --json)"
+
+
 def table(facts: dict[str, Any]) -> str:
     """``describe`` for people."""
     c = facts
@@ -151,5 +160,5 @@ def table(facts: dict[str, Any]) -> str:
     lines += _container_lines(c["container"]) if "container" in c else []
     if c["metadata"]:
         lines.append("metadata")
-    lines += [f"  {printable(k):24} {printable(str(v))}" for k, v in c["metadata"].items()]
+    lines += [f"  {printable(k, SHOWN):24} {_short(str(v))}" for k, v in c["metadata"].items()]
     return "\n".join(lines)

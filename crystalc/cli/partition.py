@@ -160,14 +160,14 @@ def _print(content: Mapping[str, Any]) -> None:
     from crystalc.hybrid_report import rows
 
     table = Table()
-    columns = ("", "circuit", "RTL", "sum", "the original's claim")
+    columns = ("", "circuit", "RTL", "sum", "the original project's claim")
     for name in columns:
         table.add_column(name, overflow="fold")
     for row in rows(content):
         table.add_row(*row)
     Console().print(table)
     check, right = content["check"], content["accuracy"]
-    click.echo(f"claim   {content['original']['found']}")
+    click.echo(f"claims  {content['original']['found']}")
     click.echo(
         f"model   the oracles' sum decides {check['decisions_equal_to_float_model']:.2%} of the "
         "calibration samples as the float model does"

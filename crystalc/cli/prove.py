@@ -88,9 +88,16 @@ def table(made: Certificate, verbose: bool) -> str:
     lines += [f"{i.status}: {_name(i)}: {printable(i.detail, 900)}" for i in bad[:SHOWN]]
     if len(bad) > SHOWN:
         lines.append(f"... and {len(bad) - SHOWN} more in proof.json")
-    verdict = "everything that was tried is proved" if made.ok else "NOT PROVED"
+    verdict = "everything that was tried is proved" if made.ok else _unproved(bad)
     tools = ", ".join(f"{name} {version}" for name, version in made.tools.items())
     return "\n".join([*lines, f"{verdict} ({made.seconds:.1f} s; {tools})"])
+
+
+def _unproved(bad: list[Item]) -> str:
+    if any(item.status == "refuted" for item in bad):
+        return "NOT PROVED"
+    count = f"{len(bad)} statement{' is' if len(bad) == 1 else 's are'}"
+    return f"NOT PROVED: nothing is refuted, but {count} only simulated"
 
 
 TITLES = {

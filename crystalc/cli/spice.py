@@ -162,7 +162,7 @@ def _picture(result: Tolerances, path: Path) -> None:
     from crystalc.viz.histogram import histogram_picture
 
     series = {f"{celsius:g} °C": agree for celsius, agree in result.agreement.items()}
-    histogram_picture(series, "share of decisions that stay", path)
+    histogram_picture(series, "share of decisions that stay", path, result.vectors)
 
 
 @click.command()

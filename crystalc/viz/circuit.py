@@ -14,7 +14,16 @@ from crystalc.viz.figure import save_figure
 Arrays = Mapping[str, NDArray[Any]]
 
 
+STYLES = ("-", "--", "-.", ":")
+"""Of lines: the next one where the ten colours begin again."""
+
+
 def settling_picture(found: Arrays, path: Path) -> None:
+    """``settling_figure`` as PNG or SVG."""
+    save_figure(settling_figure(found), path)
+
+
+def settling_figure(found: Arrays) -> Any:
     """Every output over ``seconds`` [n]: ``outputs`` [n, O] in volts, ``wanted`` [V, O] at rest,
     and ``watts`` [n] below; vector k was applied at k * ``hold``.
     """
@@ -24,7 +33,8 @@ def settling_picture(found: Arrays, path: Path) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     time, hold = found["seconds"] * 1e6, float(found["hold"]) * 1e6
     for k in range(found["outputs"].shape[1]):
-        upper.plot(time, found["outputs"][:, k], color=f"C{k % 10}", linewidth=1)
+        look = {"color": f"C{k % 10}", "linestyle": STYLES[k // 10 % len(STYLES)]}
+        upper.plot(time, found["outputs"][:, k], linewidth=1, label=str(k), **look)
     for vector, volts in enumerate(found["wanted"]):
         ends = [vector * hold, (vector + 1) * hold]
         upper.hlines(volts, *ends, colors="0.6", linestyles="dotted", linewidth=0.8)
@@ -33,7 +43,8 @@ def settling_picture(found: Arrays, path: Path) -> None:
     lower.plot(time, found["watts"], color="0.3", linewidth=1)
     lower.set_ylabel("supplies, W")
     lower.set_xlabel("time, us")
-    save_figure(figure, path)
+    figure.legend(loc="outside right upper", title="output", frameon=False)
+    return figure
 
 
 def transfer_picture(found: Arrays, path: Path) -> None:

@@ -24,6 +24,11 @@ from crystalc_verilog.proof.rtl import read
 from crystalc_verilog.proof.symbols import Symbols, Word
 from crystalc_verilog.proof.unit import UNIT, unit_ports, without_argmax
 
+ACTIVE = (
+    "active neurons of a folded build stand in memories that a bus writes: such a build is only "
+    "simulated (crystalc check), a parallel one is proved"
+)
+
 DEPTH = 100_000
 """Definitions may hang on each other in a long chain."""
 
@@ -99,7 +104,7 @@ def followed(build: Build, yosys: Engine, folder: Path, progress: Progress) -> F
 def _fit(build: Build) -> None:
     """Raises Broken, uncertain, for what the argument does not cover."""
     if build.facts["state"]:
-        raise Broken("active neurons stand in memories that a bus writes", certain=False)
+        raise Broken(ACTIVE, certain=False)
 
 
 def _inputs(build: Build, symbols: Symbols, x: NDArray[np.int64]) -> list[Poly]:
