@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from crystalc.diagnostics import refuse
 from crystalc_verilog.estimate import Estimate, arch_of, estimate
-from crystalc_verilog.fpga import Board
+
+if TYPE_CHECKING:
+    from crystalc_verilog.fpga import Board
 
 FAR = 2.0
 """Times the LUTs of a device: a design estimated beyond is not synthesised for it unasked."""

@@ -23,6 +23,7 @@ from crystalc.vectors import kept
 from crystalc_verilog import serial
 from crystalc_verilog.devices import ECP5, ICE40, Device
 from crystalc_verilog.engine import Engine
+from crystalc_verilog.fit import refuse_far
 from crystalc_verilog.progress import progress
 from crystalc_verilog.simulate import run
 from crystalc_verilog.synth import Counts, design_of, synthesise
@@ -113,15 +114,24 @@ def board(name: str) -> Board:
 
 
 def place_and_route(
-    build: Path, on: Board, use: Engine, folder: Path, freq: float, check: int = 64
+    build: Path,
+    on: Board,
+    use: Engine,
+    folder: Path,
+    freq: float,
+    check: int = 64,
+    force: bool = False,
 ) -> Placed:
     """The design in ``build`` as a bitstream in ``folder``, which keeps all files.
 
     ``freq``: MHz to aim at; ``check``: vectors on which the wrapped RTL must equal the oracle.
-    Raises ToolError, also where the design does not fit.
+    ``force``: also a design that is estimated far beyond the device, which is refused otherwise.
+    Raises CompileError there, and ToolError, also where the design does not fit.
     """
     placer, packer = (_program(words, on) for words in (on.place, on.pack))
     facts = design_of(build)
+    if not force:
+        refuse_far(facts["area"], on)
     name = facts["top"]
     write_tree(folder, serial.files(facts))
     checked = simulate_serial(build, facts, folder, check)

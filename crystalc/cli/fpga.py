@@ -44,13 +44,10 @@ def fpga(
     from crystalc.files import write_atomic
     from crystalc_verilog import fpga as flow
     from crystalc_verilog.engine import engine as find
-    from crystalc_verilog.fit import refuse_far
-    from crystalc_verilog.synth import design_of
 
-    if not force:
-        refuse_far(design_of(build).get("area", {}), flow.board(device))
     folder = build / f"fpga-{device}"
-    done = flow.place_and_route(build, flow.board(device), find(engine or ""), folder, freq)
+    on, use = flow.board(device), find(engine or "")
+    done = flow.place_and_route(build, on, use, folder, freq, force=force)
     text = json.dumps(done.to_dict(), indent=1) + "\n"
     for path in (folder / "fpga.json", *([report] if report else [])):
         write_atomic(path, text)

@@ -125,7 +125,8 @@ def _placed(build: Path, board: str) -> dict[str, Any]:
     from crystalc_verilog import engine, fpga
 
     folder = build / f"fpga-{board}"
-    done = fpga.place_and_route(build, fpga.board(board), engine.engine(), folder, SLOWEST)
+    on, use = fpga.board(board), engine.engine()
+    done = fpga.place_and_route(build, on, use, folder, SLOWEST, force=True)
     write_atomic(folder / "fpga.json", json.dumps(done.to_dict(), indent=1) + "\n")
     return done.to_dict()
 
