@@ -131,7 +131,7 @@ def place_and_route(
     placer, packer = (_program(words, on) for words in (on.place, on.pack))
     facts = design_of(build)
     if not force:
-        refuse_far(facts["area"], on)
+        refuse_far(facts.get("area", {}), on)
     name = facts["top"]
     write_tree(folder, serial.files(facts))
     checked = simulate_serial(build, facts, folder, check)
