@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from c_models import need
 from click.testing import CliRunner
-from cuda_language import PREFIX, build, changed, sampler, texts_agree
+from cuda_language import PREFIX, build, changed, container, sampler, texts_agree
 from runtime_library import running
 
 from crystalc.cli import cli
@@ -20,7 +20,7 @@ from crystalc.diagnostics import CompileError
 from crystalc.files import write_tree
 from crystalc.language import LanguageConfig
 from crystalc.render import template_root
-from crystalc_cuda import nvcc
+from crystalc_cuda import nvcc, nvrtc
 from crystalc_cuda.language import cuda_language_files
 from tests.crystal_files import finer
 from tests.language_models import random_model, tiny_config
@@ -76,6 +76,15 @@ def test_gpu_compilers_take_the_kernels_without_spills(
     found = nvcc.kernels(tmp_path / f"{PREFIX}_gpu.cu", [arch])
     assert len(found) == 9
     assert not [k for k in found if k.spills]
+
+
+def test_nvrtc_takes_the_kernels(tmp_path: Path) -> None:
+    """Which needs every kernel to be named in the source, as nvcc does not."""
+    if nvrtc.library() is None:
+        pytest.skip(f"needs pip install {nvrtc.PACKAGE}")
+    write_tree(tmp_path, cuda_language_files(container("more bits"), PREFIX, ""))
+    said = nvrtc.compile_cubin((tmp_path / f"{PREFIX}_gpu.cu").read_text(), "sm_90")
+    assert said.count("Compiling entry function") == 9
 
 
 def test_the_example_writes_the_runtimes_text(tmp_path: Path) -> None:
