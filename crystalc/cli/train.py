@@ -9,6 +9,7 @@ import click
 
 from crystalc.cli.amount import Spreads
 from crystalc.cli.interrupt import stop_on_interrupt
+from crystalc.cli.output import Output
 from crystalc.cli.train_language import train_language
 
 OPTIONAL = "default: the data set's recipe"
@@ -16,9 +17,7 @@ OPTIONAL = "default: the data set's recipe"
 
 @click.command(name="", hidden=True)
 @click.argument("dataset", type=click.Choice(["digits", "mnist", "letter", "nsl-kdd"]))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help=".pt or .safetensors"
-)
+@click.option("-o", "--output", type=Output(), required=True, help=".pt or .safetensors")
 @click.option("--data", type=click.Path(path_type=Path), help="file or folder of the data set")
 @click.option(
     "--pool", type=int, default=2, show_default=True, help="mnist: average pixels POOL x POOL"

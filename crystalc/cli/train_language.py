@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from crystalc.cli.interrupt import stop_on_interrupt
+from crystalc.cli.output import Output
 
 OPTIONAL = "default: the recipe's"
 FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("-o", "--output", type=FILE, required=True, help=".pt or .safetensors")
+@click.option("-o", "--output", type=Output(), required=True, help=".pt or .safetensors")
 @click.option(
     "--corpus",
     type=FILE,
