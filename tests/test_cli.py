@@ -360,3 +360,17 @@ def test_the_help_lists_every_command_on_a_line_of_its_own(cli: Cli) -> None:
     listed = [line for line in said.split("Models:")[1].splitlines() if line.startswith("  ")]
     assert [line for line in listed if line.endswith("...") or len(line) > 80] == []
     assert {line.split()[0] for line in listed} == set(commands.commands)
+
+
+def test_a_model_whose_name_begins_with_a_dash(cli: Cli, model: str) -> None:
+    Path(model).rename("-dash.safetensors")
+    for words in (("--", "-dash.safetensors", "--target", "c", "--no-check"),
+                  ("--target", "c", "--no-check", "--", "-dash.safetensors")):  # fmt: skip
+        code, out, err = cli(*words)
+        assert (code, err) == (0, "")
+        assert "wrote   build/c" in out
+    assert cli("--")[0] == 2
+
+
+def test_the_help_of_the_demo_names_the_language_model(cli: Cli) -> None:
+    assert "language model" in cli("demo", "--help")[1]

@@ -55,7 +55,9 @@ class MainGroup(click.Group):
     """A group whose first word may be a model: ``crystalc MODEL --target T``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and not _is_own(args[0]):
+        if args[:1] == ["--"] and len(args) > 1:  # a model whose name begins with a dash
+            args = ["compile", *args[2:], "--", args[1]]
+        elif args and args[0] not in self.commands and not _is_own(args[0]):
             self.refuse_misspelt(args[0])
             args = ["compile", *args]
         return super().parse_args(ctx, args)

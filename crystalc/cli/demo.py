@@ -52,7 +52,9 @@ class Row:
 def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     """Train a digits crystal, compile it everywhere, draw it.
 
-    The trained model is kept in the output folder and used again by the next run.
+    Then the same with a small language model of Python's documentation: trained in half a minute,
+    converted, compiled to C and asked to write. Both trained models are kept in the output folder
+    and used again by the next run.
     """
     from crystalc.files import make_folder
     from crystalc.frontend import read_checkpoint
