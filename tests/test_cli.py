@@ -374,3 +374,13 @@ def test_a_model_whose_name_begins_with_a_dash(cli: Cli, model: str) -> None:
 
 def test_the_help_of_the_demo_names_the_language_model(cli: Cli) -> None:
     assert "language model" in cli("demo", "--help")[1]
+
+
+def test_lanes_without_work_are_told(cli: Cli, model: str) -> None:
+    words = (model, "--target", "verilog", "--arch", "folded", "--no-check", "--lanes")
+    code, out, err = cli(*words, "100000")
+    assert (code, err) == (0, "")
+    most = json.loads(Path("build/verilog/crystal.json").read_text())["cells"]["lanes"]
+    assert f"note    {most} lanes of the 100000: no product of the model has work for more\n" in out
+    assert "lanes" not in cli(*words, str(most))[1]
+    assert f"note    {most} lanes of the {most + 1}: " in cli(*words, str(most + 1))[1]

@@ -220,6 +220,8 @@ def _recorder(options: Options, given: dict[str, Any]) -> Recorder:
 
 
 def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
+    from crystalc.backend import Noting
+
     c, n = checkpoint.config, compiled.neurons
     kernel = f"{c.kernel}/{c.activation}" if c.activation else c.kernel
     click.echo(
@@ -229,6 +231,9 @@ def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
     )
     if checkpoint.calibration is None:
         click.echo("note    the checkpoint holds no calibration samples: ranges are guessed")
+    backend = compiled.backend
+    for note in backend.notes(compiled.shaped) if isinstance(backend, Noting) else ():
+        click.echo(f"note    {note}")
     size = sum(len(v) for v in compiled.files.values())
     names = " ".join(sorted(str(k) for k in compiled.files))
     click.echo(f"wrote   {out}: {names} ({size / 1024:.0f} KB)")
