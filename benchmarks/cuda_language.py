@@ -36,7 +36,7 @@ FULL = LanguageConfig("causal_lm", 11_706, 128, 64, 4, (788,), ffn=512)
 TINY = LanguageConfig("causal_lm", 60, 32, 8, 2, (40,), ffn=24)
 BATCHES = (1024, 4096)
 APART = "1024, each block its own head"
-MANY = {**{str(n): (n, None) for n in BATCHES}, APART: (1024, Plan(16))}
+MANY = {**{str(n): (n, None) for n in BATCHES}, APART: (1024, Plan(1))}
 PLANS = {
     "chosen": None,
     "cluster of 16": Plan(16, 1, 1, 1, 1),

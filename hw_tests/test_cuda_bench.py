@@ -49,7 +49,9 @@ def test_a_language_model_goes_through_every_step(tmp_path: Path) -> None:
     assert (row["blocks"], row["cluster"]) == (8, 1)
     (refused,) = cuda_language.alone_rows("grid of 64", tmp_path, dry=True)
     assert "code 52" in refused["not_run"]
-    assert list(cuda_language.many_rows("1024", tmp_path, dry=True)) == [{"name": "batch 20"}]
+    assert list(cuda_language.many_rows("1024", tmp_path, dry=True)) == [
+        {"name": "batch 1024", "together": 16}
+    ]
     peers = list(cuda_language.peer_rows("", tmp_path, dry=True))
     assert len(peers) == 6 and not [p for p in peers if "not_run" in p]
 

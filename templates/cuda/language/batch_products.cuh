@@ -69,7 +69,7 @@ __device__ __forceinline__ void sum_tile(const Inputs &inputs, int part, int par
                                          Weight weight, int (&sums)[N / 8][2][4])
 {
     __syncwarp(); /* what was done with sums may have parted the lanes */
-#pragma unroll (COLUMNS && COLUMNS <= 8 ? COLUMNS : 4)
+#pragma unroll (COLUMNS && COLUMNS < 8 ? COLUMNS : 8)
     for (int k = part; k < columns; k += parts) {
         const uint4 weights = weight(k);
 #pragma unroll
@@ -231,6 +231,7 @@ __device__ CRYSTAL_OUT_OF_LINE void add_wide_product(
     for (int tile = threadIdx.x / 32; tile < (int)m.rows; tile += BATCH_WARPS) {
         const int16_t *weights = (const int16_t *)tile_at(data, m, tile) + r;
         float sums[N / 2] = {};
+#pragma unroll 16 /* so many weights are under way at once */
         for (int k = 0; k < neurons; k++) {
             const float weight = (float)__ldg(weights + 16 * k);
 #pragma unroll

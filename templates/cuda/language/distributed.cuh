@@ -16,17 +16,26 @@ __device__ __forceinline__ void meet_cluster()
 #endif
 }
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+/* The address of block ``to``'s place ``at``. */
+__device__ __forceinline__ unsigned place_there(void *at, unsigned to)
+{
+    unsigned there;
+    asm("mapa.shared::cluster.u32 %0, %1, %2;"
+        : "=r"(there)
+        : "r"((unsigned)__cvta_generic_to_shared(at)), "r"(to));
+    return there;
+}
+#endif
+
 /* ``at`` is a place in shared memory: the same place of block ``to`` gets the word. */
 __device__ __forceinline__ void put_there(void *at, unsigned to, unsigned word)
 {
 #ifdef CRYSTAL_CPU_SHIM
     *::crystal_shim::peer((unsigned *)at, to) = word;
 #elif __CUDA_ARCH__ >= 900
-    unsigned there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(there)
-        : "r"((unsigned)__cvta_generic_to_shared(at)), "r"(to));
-    asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(there), "r"(word) : "memory");
+    asm volatile("st.shared::cluster.u32 [%0], %1;" ::"r"(place_there(at, to)), "r"(word)
+                 : "memory");
 #endif
 }
 
@@ -36,12 +45,8 @@ __device__ __forceinline__ void put_there(void *at, unsigned to, uint4 words)
 #ifdef CRYSTAL_CPU_SHIM
     *::crystal_shim::peer((uint4 *)at, to) = words;
 #elif __CUDA_ARCH__ >= 900
-    unsigned there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;"
-        : "=r"(there)
-        : "r"((unsigned)__cvta_generic_to_shared(at)), "r"(to));
-    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(there), "r"(words.x),
-                 "r"(words.y), "r"(words.z), "r"(words.w)
+    asm volatile("st.shared::cluster.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(place_there(at, to)),
+                 "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
                  : "memory");
 #endif
 }

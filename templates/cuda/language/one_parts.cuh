@@ -93,7 +93,7 @@ __device__ __forceinline__ void add_wide_product(One &o, int matrix, const float
         const int16_t *weights = (const int16_t *)tile + r;
         const float bias = ((const float *)(tile + s.matrices[matrix].behind))[16 * BIAS + r];
         float sum = 0.0f;
-#pragma unroll 8
+#pragma unroll 16
         for (int k = 0; k < n; k++)
             sum = add(sum, mul(v[k], (float)weights[16 * k]));
         const int d = share.tile(j) * 16 + r;
