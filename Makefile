@@ -98,6 +98,14 @@ $(DIGITS): | $(READY)
 	@mkdir -p $(@D)
 	@$(BIN)/crystalc train digits --frozen 1 --neurons 32 --activation relu -o $@
 
+# Before anything is made for a device that nobody knows.
+SYNTH_DEVICES := xcup ice40 ecp5 generic
+FPGA_DEVICES  := ice40-hx8k ecp5-25k
+known = $(if $(and $(DEVICE),$(filter $(1),$(MAKECMDGOALS))),$(if $(filter $(DEVICE),$(2)),,\
+        $(error DEVICE=$(DEVICE) is not one of: $(2))))
+$(call known,synth,$(SYNTH_DEVICES))
+$(call known,fpga,$(FPGA_DEVICES))
+
 synth: setup $(MODEL) ## count cells with Yosys (MODEL=, ARCH=parallel|folded, LANES=, DEVICE=xcup|ice40|ecp5|generic)
 	@$(VERILOG) -o build/synth
 	@$(BIN)/crystalc synth build/synth --device $(or $(DEVICE),xcup)

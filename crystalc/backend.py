@@ -142,6 +142,15 @@ class Examined:
 
 
 @runtime_checkable
+class Noting(Backend, Protocol):
+    """A backend that may not take every option as it is given."""
+
+    def notes(self, graph: Graph) -> tuple[str, ...]:
+        """What to say of that, one line each, of an artefact of ``graph``."""
+        ...
+
+
+@runtime_checkable
 class Examiner(Protocol):
     """A backend that has more to say of what it made."""
 

@@ -30,7 +30,7 @@ from crystalc.backend import (
 from crystalc.check import Comparison, compare
 from crystalc.checkpoint import Checkpoint
 from crystalc.diagnostics import CompileError
-from crystalc.files import write_atomic, write_tree
+from crystalc.files import check_folder, remove, write_atomic, write_tree
 from crystalc.frontend.lower import lower
 from crystalc.interpret import interpret
 from crystalc.ir import Builder, Graph, Loc, Op, TensorType
@@ -200,8 +200,9 @@ def _names(shaped: Graph, neurons: Neurons) -> str:
 
 def write(compiled: Compiled, out: Path) -> None:
     """Write the artefact's files below ``out``; the reports of an earlier one go."""
+    check_folder(out)
     for name in (REPORT, f"{compiled.options.target}_{REPORT}"):
-        (out / name).unlink(missing_ok=True)
+        remove(out / name)
     write_tree(out, compiled.files)
 
 

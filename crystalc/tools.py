@@ -143,4 +143,5 @@ def _version(path: str) -> str:
     if done.returncode:
         return "unknown"
     lines = (line.strip(" *") for line in said(done).splitlines())
-    return next((line for line in lines if re.search(r"\d", line)), "unknown")
+    found = next((line for line in lines if re.search(r"\d", line)), "unknown")
+    return found.removesuffix(" ()")  # Icarus, where it was built outside its repository

@@ -371,3 +371,27 @@ def test_inspect_cuts_what_is_longer_than_a_line(cli: Cli) -> None:
     assert "r" * 60 + "... (3,000 characters: --json)" in out
     assert out.endswith("5" * 64 + "\n")
     assert json.loads(cli("inspect", "--json", path)[1])["metadata"] == document["metadata"]
+
+
+def test_a_model_whose_name_begins_with_a_dash(cli: Cli, model: str) -> None:
+    Path(model).rename("-dash.safetensors")
+    for words in (("--", "-dash.safetensors", "--target", "c", "--no-check"),
+                  ("--target", "c", "--no-check", "--", "-dash.safetensors")):  # fmt: skip
+        code, out, err = cli(*words)
+        assert (code, err) == (0, "")
+        assert "wrote   build/c" in out
+    assert cli("--")[0] == 2
+
+
+def test_the_help_of_the_demo_names_the_language_model(cli: Cli) -> None:
+    assert "language model" in cli("demo", "--help")[1]
+
+
+def test_lanes_without_work_are_told(cli: Cli, model: str) -> None:
+    words = (model, "--target", "verilog", "--arch", "folded", "--no-check", "--lanes")
+    code, out, err = cli(*words, "100000")
+    assert (code, err) == (0, "")
+    most = json.loads(Path("build/verilog/crystal.json").read_text())["cells"]["lanes"]
+    assert f"note    {most} lanes of the 100000: no product of the model has work for more\n" in out
+    assert "lanes" not in cli(*words, str(most))[1]
+    assert f"note    {most} lanes of the {most + 1}: " in cli(*words, str(most + 1))[1]

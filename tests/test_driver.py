@@ -168,7 +168,7 @@ def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
         write_atomic(tmp_path / "taken", "text")
     assert list(tmp_path.iterdir()) == [tmp_path / "taken"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(CompileError, match="cannot write"):
+    with pytest.raises(CompileError, match="is a file, not a folder"):
         write_atomic(tmp_path / "file" / "below", "x")
 
 

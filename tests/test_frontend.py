@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -223,4 +225,33 @@ def test_what_training_writes_comes_back(suffix: str, tmp_path: Path) -> None:
     wanted = tiny_checkpoint("laplace", projection=True, normalized=True)
     path = tmp_path / f"trained{suffix}"
     save(path, wanted)
+    assert same(read_checkpoint(path), wanted)
+
+
+def test_every_record_of_a_pt_file_has_its_checksum(tmp_path: Path) -> None:
+    path = write_pt(tmp_path / "m.pt", as_document(tiny_checkpoint()))
+    good = path.read_bytes()
+    with zipfile.ZipFile(path) as file:
+        records = [r for r in file.infolist() if r.file_size]
+    for record in records:
+        length = 30 + sum(struct.unpack_from("<2H", good, record.header_offset + 26))
+        data = bytearray(good)
+        data[record.header_offset + length + record.file_size - 1] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(CompileError, match=f"checksum of record '{record.filename}' differs"):
+            read_checkpoint(path)
+
+
+def test_a_pt_file_may_be_saved_without_checksums(tmp_path: Path) -> None:
+    import torch
+
+    wanted = tiny_checkpoint()
+    usual = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = write_pt(tmp_path / "m.pt", as_document(wanted))
+    finally:
+        torch.serialization.set_crc32_options(usual)
+    with zipfile.ZipFile(path) as file:
+        assert {record.CRC for record in file.infolist()} == {0}
     assert same(read_checkpoint(path), wanted)

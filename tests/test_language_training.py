@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -283,6 +284,15 @@ def test_a_state_of_other_options_is_refused(folder: Path) -> None:
     write_state(folder / "a.resume.pt", state)
     with pytest.raises(CompileError, match="other options: steps"):
         read_state(folder / "a.resume.pt", replace(TINY, steps=9).to_dict(), "x")
+
+
+def test_a_refused_resume_draws_no_bar(folder: Path) -> None:
+    assert run("-o", "a.pt", "--resume").output == ""
+
+
+def test_a_run_that_stops_early_says_so(folder: Path) -> None:
+    done = run("-o", "a.pt", "--steps", "400", "--patience", "1", "--lr", "1e-9", "--frozen", "0")
+    assert re.search(r"stopped early, after step \d+ of 400: no better model in 1 ", done.stderr)
 
 
 def test_two_processes_learn_as_one(folder: Path) -> None:

@@ -21,6 +21,7 @@ def script(place: Path, text: str) -> str:
     [
         ("echo; echo '******'; echo '** tool-39 : simulator'", "tool-39 : simulator"),
         ("echo tool 1.2 >&2", "tool 1.2"),
+        ("echo 'Icarus 11.0 (stable) ()'", "Icarus 11.0 (stable)"),
         ("echo 'usage: -B0'; exit 1", "unknown"),
         ("echo nothing", "unknown"),
     ],

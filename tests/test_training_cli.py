@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +15,10 @@ from click.testing import CliRunner, Result
 
 from crystalc.cli.train import train
 from crystalc.diagnostics import CompileError
-from crystalc.training import report
+from crystalc.training import recipes, report
 from crystalc.training.bar import Bar
 from crystalc.training.loop import Epoch
+from crystalc.training.recipe import Recipe
 
 QUICK = ["digits", "--neurons", "8", "--epochs", "6", "--seed", "5"]
 
@@ -103,3 +107,37 @@ def test_refusals_come_before_any_work(
     result = run(*arguments)
     assert isinstance(result.exception, CompileError) and words in str(result.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_resume_draws_no_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("-o", "a.pt", "--resume")
+    assert isinstance(result.exception, CompileError)
+    assert result.output == ""
+
+
+def test_a_run_that_stops_early_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = recipes.recipe_for
+
+    def impatient(*words: Any) -> Recipe:
+        return replace(usual(*words), patience=1)
+
+    monkeypatch.setattr(recipes, "recipe_for", impatient)
+    early = CliRunner().invoke(train, ["digits", "--neurons", "8", "--epochs", "60", "-o", "x.pt"])
+    assert early.exit_code == 0
+    assert re.search(r"stopped early, after epoch \d+ of 60: no better model in 1", early.stderr)
+
+
+@pytest.mark.parametrize(("width", "kept"), [(80, 3), (120, 5), (50, 1), (40, 0)])
+def test_what_does_not_fit_beside_the_bar_is_left_out(
+    width: int, kept: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    notes = ("loss 5.123", "validation 5.210", "12,345 tokens/s", "neurons 128", "frozen 50%")
+    with Bar(1000) as bar:
+        bar.show(1000, *notes)
+    said = capsys.readouterr().err
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
+    assert "1000/1000" in said
+    assert [note for note in notes if note in said] == list(notes[:kept])
+    assert max(map(len, said.splitlines())) <= width

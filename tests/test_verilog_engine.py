@@ -94,6 +94,43 @@ def test_an_interruption_ends_the_whole_group(tmp_path: Path) -> None:
     assert gone(child)
 
 
+ENDED = """
+import sys
+from pathlib import Path
+from crystalc import cli
+from crystalc_verilog.engine import Engine
+run = Engine("slow", "1", ("/bin/sh", "-c", sys.argv[2])).run
+cli.cli.callback = lambda: run(["x"], Path(sys.argv[1]))
+cli.cli.invoke_without_command, cli.cli.no_args_is_help = True, False
+cli.main([])
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_that_ends_the_command_ends_the_whole_group(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    command = [sys.executable, "-c", ENDED, str(tmp_path), PARENT]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        child = started(tmp_path)
+        process.send_signal(getattr(signal, name))
+        _, said = process.communicate()
+    assert (process.returncode, said) == (code, f"ended by {name}\n")
+    assert gone(child)
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As under nohup."""
+    script = ENDED.replace("import sys", "import signal, sys", 1).replace(
+        "from pathlib", "signal.signal(signal.SIGHUP, signal.SIG_IGN)\nfrom pathlib"
+    )
+    quick = "cat; kill -HUP $PPID; : "
+    command = [sys.executable, "-c", script, str(tmp_path), quick]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_failure_says_the_last_lines(tmp_path: Path) -> None:
     broken = Engine("broken", "1", ("/bin/sh", "-c", "echo on a line; exit 3; : "))
     with pytest.raises(ToolError, match="broken failed with code 3") as caught:

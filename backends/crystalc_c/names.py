@@ -28,4 +28,4 @@ def check_name(name: str) -> None:
 
 
 def _refused(name: str, why: str) -> CompileError:
-    return refuse(f"the C name '{name}' {why}", hint="choose another with the option 'name'")
+    return refuse(f"the C name '{name}' {why}", hint="choose another with --name")

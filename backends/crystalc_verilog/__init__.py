@@ -16,6 +16,8 @@ from crystalc_verilog.folded import folded
 from crystalc_verilog.lower import RULES
 from crystalc_verilog.names import check_name
 from crystalc_verilog.parallel import parallel
+from crystalc_verilog.passes import passes
+from crystalc_verilog.program import useful_lanes
 from crystalc_verilog.simulate import simulate
 
 ARCHITECTURES = ("parallel", "folded")
@@ -76,6 +78,12 @@ class VerilogBackend:
             return write(parallel(graph, self.prefix, levels), header)
         lanes = _number("lanes", self.lanes or LANES)
         return write(folded(graph, self.prefix, lanes, levels), header)
+
+    def notes(self, graph: Graph) -> tuple[str, ...]:
+        """That there are fewer lanes than asked for."""
+        if not self.lanes or int(self.lanes) <= (most := useful_lanes(passes(graph))):
+            return ()
+        return (f"{most} lanes of the {self.lanes}: no product of the model has work for more",)
 
     def execute(self, build: Path, inputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs [batch, O] of the testbench in Icarus. Raises ToolError."""

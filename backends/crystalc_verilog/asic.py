@@ -17,6 +17,7 @@ import numpy as np
 from crystalc import tools
 from crystalc.check import Comparison, judge
 from crystalc.diagnostics import ToolError, refuse
+from crystalc.files import make_folder
 from crystalc.vectors import kept
 from crystalc_verilog.devices import Device
 from crystalc_verilog.engine import Engine
@@ -140,7 +141,7 @@ def run_asic(
         raise refuse(f"{build}: {why}", hint="freeze every neuron: --frozen 1")
     x, wanted = kept(build, check)
     name, aim = facts["top"], standard_cells(period)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / CONSTRAINTS).write_text(f"set_driving_cell {DRIVER}\nset_load {LOAD}\n")
     with progress(f"{use.name} {use.version} for {aim.name}", folder / "yosys.log"):
         counts = synthesise(build, name, aim, use=use, folder=folder)

@@ -18,7 +18,7 @@ import numpy as np
 from crystalc import tools
 from crystalc.check import Comparison, judge
 from crystalc.diagnostics import ToolError, refuse
-from crystalc.files import write_tree
+from crystalc.files import remove, write_tree
 from crystalc.vectors import kept
 from crystalc_verilog import serial
 from crystalc_verilog.devices import ECP5, ICE40, Device
@@ -139,7 +139,7 @@ def place_and_route(
         counts = synthesise(build, name, on.aim, use=use, folder=folder, wrapped="serial")
     words = ["--json", "netlist.json", "--report", "place.json", "--freq", f"{freq:g}"]
     words += ["--timing-allow-fail", "--seed", "1", "--log", "place.log"]
-    (folder / "place.json").unlink(missing_ok=True)
+    remove(folder / "place.json")
     with progress(f"{on.place[0]} for {on.name}", folder / "place.log"):
         _run([*placer, *words], folder)
     _run(packer, folder)

@@ -7,7 +7,7 @@ another, and one element a clock goes on. Words of weights are skewed in the sam
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -163,11 +163,15 @@ class Program:
         return weight, node, place
 
 
+def useful_lanes(found: Sequence[Pass]) -> int:
+    """The most lanes that have work at once: the outputs of the largest product."""
+    return max(p.size for p in found if p.product)
+
+
 def program(graph: Graph, lanes: int, levels: int) -> Program:
     """The schedule of ``graph``. Raises CompileError for a graph that does not fold."""
     found = passes(graph)
-    most = max(p.size for p in found if p.product)
-    lanes = min(lanes, most)
+    lanes = min(lanes, useful_lanes(found))
     inputs = int(graph.input.type.shape[0])
     total = 1 << index_bits(inputs)
     works, address = [], {graph.find(Op.INPUT)[0]: total - inputs}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalc.diagnostics import ToolError, refuse
+from crystalc.files import make_folder
 from crystalc_verilog.depth import logic_depth
 from crystalc_verilog.devices import Device, device
 from crystalc_verilog.engine import Engine, engine
@@ -114,7 +115,7 @@ def synthesise(
             )
     aim = device(target) if isinstance(target, str) else target
     yosys = use or engine()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     sources = ["crystal_cells.v", f"{name}.v"]
     for source in sources:
         _copy(build / source, folder / source)

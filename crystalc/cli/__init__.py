@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,6 +23,7 @@ from crystalc.cli.doctor import doctor
 from crystalc.cli.estimate import estimate
 from crystalc.cli.fpga import fpga
 from crystalc.cli.inspect import inspect
+from crystalc.cli.interrupt import Terminated, end_on_signals
 from crystalc.cli.neuron import neuron
 from crystalc.cli.partition import partition
 from crystalc.cli.prove import prove
@@ -53,7 +55,9 @@ class MainGroup(click.Group):
     """A group whose first word may be a model: ``crystalc MODEL --target T``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and not _is_own(args[0]):
+        if args[:1] == ["--"] and len(args) > 1:  # a model whose name begins with a dash
+            args = ["compile", *args[2:], "--", args[1]]
+        elif args and args[0] not in self.commands and not _is_own(args[0]):
             self.refuse_misspelt(args[0])
             args = ["compile", *args]
         return super().parse_args(ctx, args)
@@ -115,6 +119,7 @@ for command in itertools.chain(*SECTIONS.values()):
 
 def main(args: list[str] | None = None) -> None:
     """Entry point: errors become one sentence on stderr and a documented exit code."""
+    end_on_signals()
     sys.exit(run(args))
 
 
@@ -133,6 +138,10 @@ def run(args: list[str] | None) -> int:
         return _say(f"error: {printable(error.format_message())}", EXIT_INPUT_REFUSED)
     except (KeyboardInterrupt, click.Abort):
         return _say("interrupted", INTERRUPTED)
+    except Terminated as error:
+        with suppress(OSError):  # the terminal may be gone
+            _say(str(error), error.code)
+        return error.code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -12,6 +12,7 @@ import click
 
 from crystalc.cli import compile_crystal
 from crystalc.cli.compile_language import compile_language
+from crystalc.cli.output import Output
 from crystalc.cli.target_options import TargetCommand, given_options
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 @click.command("compile", cls=TargetCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", help="One of crystalc --list-targets.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Folder; default build/TARGET."
-)
+@click.option("-o", "--output", type=Output(), help="Folder; default build/TARGET.")
 @click.option(
     "--arithmetic",
     type=click.Choice(["float", "fixed"]),
@@ -77,22 +76,24 @@ def compile_(ctx: click.Context, /, model: Path, output: Path | None, **given: A
         compile_crystal.compile_crystal(model, output, given, own)
         ctx.exit(EXIT_OK)
     from crystalc import driver
+    from crystalc.files import check_folder
     from crystalc.frontend import read_model
     from crystalc.language import LanguageModel
     from crystalc.study import study
 
     backend = _backend_options(given, given_options(ctx, given["options"]))
     native = _native(given["target"])
+    out = output or Path("build") / given["target"]
+    check_folder(out)
     start = time.perf_counter()
     checkpoint = read_model(model)
     if isinstance(checkpoint, LanguageModel):
-        ctx.exit(compile_language(checkpoint, output, given, backend))
+        ctx.exit(compile_language(checkpoint, out, given, backend))
     given["arithmetic"] = given["arithmetic"] or native
     _refuse_contradictions(given)
     options = _options(given, backend)
     recorder = _recorder(options, given)
     recorder.phases.append(("read", time.perf_counter() - start))
-    out = output or Path("build") / options.target
     with recorder.phase("compile"):
         compiled = driver.compile_checkpoint(checkpoint, options, [recorder])
         vectors = driver.check_vectors(compiled)
@@ -219,6 +220,8 @@ def _recorder(options: Options, given: dict[str, Any]) -> Recorder:
 
 
 def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
+    from crystalc.backend import Noting
+
     c, n = checkpoint.config, compiled.neurons
     kernel = f"{c.kernel}/{c.activation}" if c.activation else c.kernel
     click.echo(
@@ -228,6 +231,9 @@ def _introduce(checkpoint: Checkpoint, compiled: Compiled, out: Path) -> None:
     )
     if checkpoint.calibration is None:
         click.echo("note    the checkpoint holds no calibration samples: ranges are guessed")
+    backend = compiled.backend
+    for note in backend.notes(compiled.shaped) if isinstance(backend, Noting) else ():
+        click.echo(f"note    {note}")
     size = sum(len(v) for v in compiled.files.values())
     names = " ".join(sorted(str(k) for k in compiled.files))
     click.echo(f"wrote   {out}: {names} ({size / 1024:.0f} KB)")

@@ -28,7 +28,7 @@ TOKENS = 256
 
 
 def compile_language(
-    model: LanguageModel, output: Path | None, given: Mapping[str, Any], options: dict[str, str]
+    model: LanguageModel, out: Path, given: Mapping[str, Any], options: dict[str, str]
 ) -> int:
     """Quantise, emit, build, compare; the exit code. Raises CompileError and ToolError."""
     from crystalc import language_driver as driver
@@ -47,7 +47,6 @@ def compile_language(
         f"model   {c.kind}: {c.vocabulary:,} tokens, {sum(c.neurons)} neurons, "
         f"{smaller.parameters:,} parameters   sha256 {smaller.source[:12]}"
     )
-    out = output or Path("build") / target
     said = driver.command(target, mode, options)
     made = driver.emit(smaller, mode, text, backend, out, said)
     click.echo(f"text    {text.note}\nquality {made.quality}: within its budget")

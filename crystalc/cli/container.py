@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crystalc.cli.output import Output
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ OWN_TOKENS = 512
 
 @click.command()
 @click.argument("old", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="The version 3 file.")
+@click.option("-o", "--output", type=Output(), required=True, help="The version 3 file.")
 @click.option(
     "--heads", type=click.IntRange(1), help="Of the attention; version 2 does not say. 4."
 )

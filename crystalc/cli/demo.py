@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalc.cli.demo_language import language_demo
+from crystalc.cli.output import Output
 from crystalc.cli.train import train_crystal
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK
 
@@ -41,7 +42,7 @@ class Row:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(folder=True),
     default=Path("build/demo"),
     show_default=True,
     help="Folder of everything the demo makes.",
@@ -51,8 +52,11 @@ class Row:
 def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     """Train a digits crystal, compile it everywhere, draw it.
 
-    The trained model is kept in the output folder and used again by the next run.
+    Then the same with a small language model of Python's documentation: trained in half a minute,
+    converted, compiled to C and asked to write. Both trained models are kept in the output folder
+    and used again by the next run.
     """
+    from crystalc.files import make_folder
     from crystalc.frontend import read_checkpoint
     from crystalc.training.data import load
     from crystalc.training.state import state_path
@@ -62,7 +66,7 @@ def demo(ctx: click.Context, /, output: Path, model: Path | None) -> None:
     if path.exists():
         click.echo(f"using   {path} (delete it to train anew)")
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         ctx.invoke(train_crystal, dataset="digits", output=path, resume=state_path(path).exists())
     checkpoint = read_checkpoint(path)
     test = load("digits", seed=int(checkpoint.metadata.get("seed", 0))).test

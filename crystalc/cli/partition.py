@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crystalc.cli.fpga import BOARDS
+from crystalc.cli.output import Output
 from crystalc.cli.synth import DEVICES
 from crystalc.diagnostics import EXIT_CHECK_FAILED, EXIT_OK, refuse
 
@@ -32,7 +33,9 @@ SLOWEST = 1.0
 @click.argument("model", type=FOLDER)
 @click.option("--analog", type=KINDS, default="frozen", show_default=True, help="The circuit's.")
 @click.option("--digital", type=KINDS, default="active", show_default=True, help="The RTL's.")
-@click.option("-o", "--output", type=FOLDER, default=Path("build/hybrid"), show_default=True)
+@click.option(
+    "-o", "--output", type=Output(folder=True), default=Path("build/hybrid"), show_default=True
+)
 @click.option("--level", help="Of the circuit: behavioral (default), crossbar, ...")
 @click.option("--series", help="Resistors of the circuit: E12..E192, exact.")
 @click.option("--opamp", help="Op-amps of level macro.")

@@ -37,10 +37,14 @@ def run_(
     PROMPT "-" is read from standard input. The runtime is built with the system's C compiler at
     its first use.
     """
+    from crystalc.frontend.source import is_container
     from crystalc_c.runtime import talk
 
     if not (prompt or bench or perplexity):
         raise refuse("a prompt is needed", hint='crystalc run lm.crystal "Once upon"')
+    if not is_container(model):
+        hint = f"crystalc {model} --target crystal writes one"
+        raise refuse(f"{model}: not a .crystal file", hint=hint)
     options = ["-n", str(tokens), "-t", str(temperature), "-k", str(top_k), "-p", str(top_p)]
     options += ["--seed", str(seed)] + (["--layer", layer] if layer else [])
     options += ["--bench"] * bench + (["--perplexity", perplexity] if perplexity else [])

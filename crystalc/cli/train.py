@@ -9,6 +9,7 @@ import click
 
 from crystalc.cli.amount import Spreads
 from crystalc.cli.interrupt import stop_on_interrupt
+from crystalc.cli.output import Output
 from crystalc.cli.train_language import train_language
 
 OPTIONAL = "default: the data set's recipe"
@@ -16,9 +17,7 @@ OPTIONAL = "default: the data set's recipe"
 
 @click.command(name="", hidden=True)
 @click.argument("dataset", type=click.Choice(["digits", "mnist", "letter", "nsl-kdd"]))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help=".pt or .safetensors"
-)
+@click.option("-o", "--output", type=Output(), required=True, help=".pt or .safetensors")
 @click.option("--data", type=click.Path(path_type=Path), help="file or folder of the data set")
 @click.option(
     "--pool", type=int, default=2, show_default=True, help="mnist: average pixels POOL x POOL"
@@ -78,9 +77,12 @@ def train_crystal(
     usual = recipe_for(dataset, *(options[k] for k in ("kernel", "metric", "projection")))
     recipe = usual.with_options({**options, **(analog_noise or {})})
     samples = load(dataset, data, recipe.seed, pool)
+    file = state.state_path(output)
+    if resume:
+        state.read_state(file, recipe.to_dict(), samples.sha256)  # refused before there is a bar
     torch.set_num_threads(1)  # layers this small are faster on one thread, and repeatable
     with stop_on_interrupt() as stop, Bar(recipe.epochs) as bar:
-        file, look = state.state_path(output), partial(show_epoch, bar)
+        look = partial(show_epoch, bar)
         result = fit(recipe, samples, observe=look, stop=stop, state=file, resume=resume)
     if result.interrupted:
         click.echo(
@@ -89,6 +91,10 @@ def train_crystal(
             err=True,
         )
         raise SystemExit(130)
+    done = len(result.history)
+    if done < recipe.epochs:
+        why = f"no better model in {recipe.patience}"
+        click.echo(f"stopped early, after epoch {done} of {recipe.epochs}: {why}", err=True)
     if recipe.grid:
         click.echo(f"before the grid: test accuracy {accuracy(result, samples.test):.2%}")
         result = on_grid(recipe, samples, result)

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from crystalc.cli.interrupt import stop_on_interrupt
+from crystalc.cli.output import Output
 
 OPTIONAL = "default: the recipe's"
 FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("-o", "--output", type=FILE, required=True, help=".pt or .safetensors")
+@click.option("-o", "--output", type=Output(), required=True, help=".pt or .safetensors")
 @click.option(
     "--corpus",
     type=FILE,
@@ -88,10 +89,17 @@ def train_language(
     team = gather(threads)
     vocabulary = vocabulary_for(text, Wanted(vocab, chars, gpt2))
     data = prepare(text, vocabulary, team, recipe.context)
+    file = state.state_path(output)
+    if resume:
+        state.read_state(file, recipe.to_dict(), data.text_sha256)  # refused before there is a bar
     with stop_on_interrupt() as stop, Bar(recipe.steps, team.leads) as bar:
-        file, notes = state.state_path(output), Notes(bar, recipe)
+        notes = Notes(bar, recipe)
         result = fit(recipe, data, team, observe=notes, stop=stop, state=file, resume=resume)
     if team.leads and not result.interrupted:
+        done = result.history[-1].step
+        if done < recipe.steps:
+            why = f"no better model in {recipe.patience} looks at validation"
+            click.echo(f"stopped early, after step {done} of {recipe.steps}: {why}", err=True)
         finish(output, recipe, data, result, team.device)
     team.part()
     if result.interrupted:

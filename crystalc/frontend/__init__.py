@@ -14,7 +14,7 @@ from crystalc.frontend.pickle_scan import check_pickle
 from crystalc.frontend.process import load_in_child
 from crystalc.frontend.source import kind_of, open_regular, read_at, sha256_of, size_of
 from crystalc.frontend.version1 import from_header, is_version1, read_version1
-from crystalc.frontend.zipfile import read_directory
+from crystalc.frontend.zipfile import check_sums, read_directory
 from crystalc.language import LanguageModel
 
 __all__ = ["check_archive", "read_checkpoint", "read_model", "read_reply"]
@@ -64,6 +64,7 @@ def check_archive(file: BinaryIO) -> None:
     pickle = records["data.pkl"]
     if pickle.size > limits.PICKLE_BYTES:
         raise refuse(f"its data.pkl has {pickle.size} bytes, more than {limits.PICKLE_BYTES}")
+    check_sums(file, records.values())
     check_pickle(read_at(file, pickle.start, pickle.size))
 
 

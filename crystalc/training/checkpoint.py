@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crystalc.checkpoint import FORMAT, VERSION, Checkpoint
 from crystalc.diagnostics import refuse
+from crystalc.files import check_folder
 from crystalc.language import LanguageModel, Vocabulary
 from crystalc.training.state import write_atomically
 
@@ -33,6 +34,7 @@ def check_target(path: Path) -> None:
     """Refuse, before any work is done, a path that ``save`` would refuse."""
     if path.suffix not in (".pt", ".safetensors"):
         raise refuse(f"cannot write {path.name}", hint="a name ending in .pt or .safetensors")
+    check_folder(path.parent)
     if not path.resolve().parent.is_dir():
         raise refuse(f"the folder {path.parent} does not exist")
 

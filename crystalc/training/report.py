@@ -24,8 +24,10 @@ def show_epoch(bar: Bar, epoch: Epoch) -> None:
     """One epoch on the bar, which counts them."""
     bar.show(
         epoch.epoch + 1,
-        f"loss {epoch.loss:.3f} validation {epoch.validation:.1%} "
-        f"neurons {epoch.neurons} frozen {epoch.frozen:.0%}",
+        f"loss {epoch.loss:.3f}",
+        f"validation {epoch.validation:.1%}",
+        f"neurons {epoch.neurons}",
+        f"frozen {epoch.frozen:.0%}",
     )
 
 

@@ -45,8 +45,11 @@ class Notes:
         rate = (look.step - step) * self._tokens / max(self._last[1] - then, 1e-9)
         self._bar.show(
             look.step,
-            f"loss {look.loss:.3f} validation {look.validation:.3f} neurons {look.neurons} "
-            f"frozen {look.frozen:.0%} {rate:,.0f} tokens/s",
+            f"loss {look.loss:.3f}",
+            f"validation {look.validation:.3f}",
+            f"{rate:,.0f} tokens/s",
+            f"neurons {look.neurons}",
+            f"frozen {look.frozen:.0%}",
         )
 
 

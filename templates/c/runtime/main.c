@@ -97,13 +97,22 @@ static int take_value(options *o, const char *name, const char *text)
     return 1;
 }
 
-static int is_option(const char *text)
+/* What a refused value of an option is; 0 where there is no such option. */
+static const char *wanted(const char *text)
 {
-    static const char *const names[] = { "-n", "-t", "-k", "-p", "--seed", "--layer", "--threads",
-                                         "--perplexity" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(text, names[i]))
-            return 1;
+    static const char known[][40] = { /* no pointers: they would have to be relocated */
+        "-n\0not a whole number, 0..1073741824",
+        "-k\0not a whole number, 0..1073741824",
+        "-t\0not a number, 0..1000000",
+        "-p\0not a number, 0..1",
+        "--seed\0not a whole number, 0 or more",
+        "--threads\0not 1",
+        "--layer",
+        "--perplexity",
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(text, known[i]))
+            return known[i] + strlen(known[i]) + 1;
     return 0;
 }
 
@@ -125,11 +134,11 @@ static int parse(int count, char **words, options *o)
         const char *word = words[i];
         if (!strcmp(word, "--bench"))
             o->bench = 1;
-        else if (is_option(word)) {
+        else if (wanted(word)) {
             if (i + 1 == count)
                 return fail(REFUSED, word, "a value is missing");
             if (!take_value(o, word, words[++i]))
-                return fail(REFUSED, word, "the value is not one that it can have");
+                return fail(REFUSED, word, wanted(word));
         } else if (word[0] == '-' && word[1] == '-')
             return fail(REFUSED, word, "no such option (see --help)");
         else if (!take_place(o, place++, word))
