@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -46,8 +47,13 @@ class Team:
             dist.barrier()
 
     def part(self) -> None:
-        """Leave; nothing can be shared any more."""
+        """Leave, all at once: a process that ends while others still talk to it may be aborted.
+
+        Nothing can be shared any more, and what ``share`` gave is of no use.
+        """
         if self.ranks > 1:
+            gc.collect()  # wrappers of networks hold on to the group
+            dist.barrier()
             dist.destroy_process_group()
 
 
